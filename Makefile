@@ -1,0 +1,111 @@
+# Everything a person or CI does with a checkout. The Python environment is .venv/,
+# what is built is in build/ and beside the modules (*.so); `make clean` removes both.
+
+PYTHON ?= python3
+CONFIG ?= etc/uacproxy.ini
+PYTEST_ARGS ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
+PYTEST := $(BIN)/python -m pytest $(PYTEST_ARGS)
+SOURCES := $(shell find uacproxy -name '*.py')
+DEBIAN := tests/debian-packages.sh
+
+MAKEFLAGS += --no-print-directory
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo run test check bench compiled interpreted core venv servers clean
+
+help:
+	@echo "make demo         set everything up and show two calls through uacproxy"
+	@echo "make run          serve in the foreground  (CONFIG=$(CONFIG))"
+	@echo "make test         run every test, interpreted and compiled  (PYTEST_ARGS=)"
+	@echo "make check        format, lint, types, floors"
+	@echo "make bench        measure, and write build/bench.json"
+	@echo "make compiled     compile the core, or fail"
+	@echo "make interpreted  remove the compiled core"
+	@echo "make venv         the Python environment alone  (PYTHON=$(PYTHON))"
+	@echo "make clean        remove what was built, and the environment"
+
+demo: core
+	@$(BIN)/python -m uacproxy.testing.demo
+
+run: core
+	@$(BIN)/twistd -n --pidfile= uacproxy --config $(CONFIG)
+
+bench: core
+	@mkdir -p build
+	@$(BIN)/python bench/bench.py
+
+# First as plain Python, without what takes long, then compiled and with everything.
+test: servers .venv/ready-for-tests
+	@$(MAKE) interpreted
+	@echo "== tests, interpreted core"
+	@UACPROXY_COMPILE=0 $(PYTEST) -m "not slow"
+	@$(MAKE) compiled
+	@echo "== tests, compiled core"
+	@UACPROXY_COMPILE=1 $(PYTEST)
+
+check: .venv/ready-for-tests
+	@echo "== format"
+	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; exit 1; }
+	@echo "== lint"
+	@$(BIN)/ruff check --quiet .
+	@echo "== types"
+	@$(BIN)/mypy --no-error-summary
+	@echo "== floors"
+	@mkdir -p build
+	@$(BIN)/lint-imports > build/floors.txt 2>&1 || { cat build/floors.txt; exit 1; }
+	@echo "== the core imports no Twisted"
+	@$(PYTEST) -q tests/unit/test_compiled_core.py
+
+# The core compiled if it can be; when it cannot, setup.py says so in one line.
+core: build/core.stamp
+
+build/core.stamp: setup.py .venv/ready $(SOURCES)
+	@echo "== compiling the core"
+	@mkdir -p build
+	@$(BIN)/python setup.py -q build_ext --inplace
+	@touch $@
+
+compiled: .venv/ready
+	@UACPROXY_COMPILE=1 $(MAKE) -W setup.py build/core.stamp
+
+interpreted:
+	@echo "== removing the compiled core"
+	@find uacproxy -name '*.so' -delete
+	@rm -f uacproxy__mypyc*.so build/core.stamp
+
+venv: .venv/ready-for-tests
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "uacproxy needs Python 3.11 or newer, and $(PYTHON) is not; try make PYTHON=python3.12 ..."; \
+	  exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh $(DEBIAN) \
+	  "no-program=$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
+	@echo "== Python environment in .venv"
+	@$(PYTHON) -m venv --clear .venv
+
+# compat: twistd does not find its plugin through setuptools' other way of editable install
+.venv/ready: setup.cfg pyproject.toml | .venv/bin/python
+	@echo "== packages uacproxy runs and is built with"
+	@$(PIP) 'setuptools>=77' wheel
+	@UACPROXY_COMPILE=0 $(PIP) --no-build-isolation --config-settings editable_mode=compat -e '.[build]'
+	@touch $@
+
+.venv/ready-for-tests: .venv/ready
+	@echo "== packages for tests and checks"
+	@UACPROXY_COMPILE=0 $(PIP) --no-build-isolation --config-settings editable_mode=compat -e '.[build,test,check]'
+	@touch $@
+
+servers:
+	@sh $(DEBIAN) sipp=sip-tester kamailio=kamailio redis-server=redis-server postgres=postgresql \
+	  /usr/lib/*/kamailio/modules/db_sqlite.so=kamailio-sqlite-modules cc=gcc /usr/include/stdlib.h=libc6-dev \
+	  "$$($(PYTHON) -c 'import sys, sysconfig; print("%s/Python.h=python%d.%d-dev" % (sysconfig.get_path("include"), *sys.version_info[:2]))')"
+
+clean:
+	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -f uacproxy__mypyc*.so twisted/plugins/dropin.cache
+	@find uacproxy tests -name '*.so' -delete
+	@find uacproxy tests twisted -name __pycache__ -type d -prune -exec rm -rf {} +

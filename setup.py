@@ -1,0 +1,173 @@
+"""Build uacproxy; compile its core with mypyc where that can be done.
+
+The metadata is in ``setup.cfg``. ``UACPROXY_COMPILE=0`` builds plain Python, ``=1``
+fails unless the core gets compiled; unset, the build goes on interpreted and says why
+in one line.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import cast
+
+from setuptools import Distribution, Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import BaseError
+
+HERE = Path(__file__).resolve().parent
+
+# A folder stands for every module in it. To compile one more, name it here; left out
+# are error and port definitions (nothing hot, and subclassed outside), package
+# __init__ files, and routing.script with routing.actions, which operators' code meets.
+CORE = (
+    "uacproxy/counters.py",
+    "uacproxy/sip/",
+    "uacproxy/transaction/",
+    "uacproxy/dialog/",
+    "uacproxy/uac/",
+    "uacproxy/routing/context.py",
+    "uacproxy/routing/pseudo.py",
+    "uacproxy/routing/rules.py",
+    "uacproxy/proxy/",
+)
+
+
+class CannotCompile(Exception):
+    """What is missing, in words that fit one line."""
+
+
+def core_modules() -> list[str]:
+    """Return the modules to compile that are here, as paths relative to this file."""
+
+    def expand(entry: str) -> Iterator[Path]:
+        if entry.endswith("/"):
+            yield from (p for p in (HERE / entry).glob("*.py") if p.name != "__init__.py")
+        elif (HERE / entry).exists():
+            yield HERE / entry
+
+    return sorted(p.relative_to(HERE).as_posix() for entry in CORE for p in expand(entry))
+
+
+class BuildCore(build_ext):
+    """``build_ext`` that compiles C files side by side, and again only where they changed."""
+
+    def build_extension(self, ext: Extension) -> None:
+        """Compile each C file on a thread of its own, then let setuptools link."""
+        headers = max((p.stat().st_mtime for p in Path("build").glob("**/*.h")), default=0.0)
+
+        def compile_one(source: str) -> list[str]:
+            objects: list[str] = self.compiler.object_filenames(
+                [source], output_dir=self.build_temp
+            )
+            built = Path(objects[0])
+            newest = max(Path(source).stat().st_mtime, headers)
+            if built.exists() and built.stat().st_mtime > newest:
+                return objects
+            found: list[str] = self.compiler.compile(
+                [source],
+                output_dir=self.build_temp,
+                include_dirs=ext.include_dirs,
+                extra_postargs=ext.extra_compile_args,
+            )
+            return found
+
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            for objects in pool.map(compile_one, ext.sources):
+                ext.extra_objects += objects
+        ext.depends, ext.sources = list(ext.extra_objects), []
+        super().build_extension(ext)
+
+    def run(self) -> None:
+        """Build; a C file that does not compile is fatal only when compiling was asked for."""
+        try:
+            super().run()
+        except BaseError as error:
+            if WANTED == "1":
+                raise
+            interpreted_because(f"the C compiler failed ({str(error).splitlines()[0]})")
+            self.extensions = []
+
+
+def look_for_a_compiler() -> None:
+    """Build the smallest extension there is.
+
+    Raises:
+        CannotCompile: no C compiler, or no ``Python.h``.
+    """
+    command = build_ext(Distribution())
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "empty.c")
+        source.write_text("#include <Python.h>\nint main(void) { return 0; }\n")
+        command.extensions = [Extension("empty", [str(source)])]
+        command.build_temp = command.build_lib = folder
+        command.ensure_finalized()
+        silent, kept = os.open(os.devnull, os.O_WRONLY), (os.dup(1), os.dup(2))
+        os.dup2(silent, 1)
+        os.dup2(silent, 2)
+        try:
+            command.run()
+        except BaseError as error:
+            raise CannotCompile("no C compiler, or no Python.h (python3-dev)") from error
+        finally:
+            os.dup2(kept[0], 1)
+            os.dup2(kept[1], 2)
+            for descriptor in (silent, *kept):
+                os.close(descriptor)
+
+
+def compiled() -> list[Extension]:
+    """Translate the core to C.
+
+    Raises:
+        CannotCompile: mypy or a compiler is missing, or mypy refuses a module.
+    """
+    modules = core_modules()
+    if not modules:
+        raise CannotCompile("no module of the core is here")
+    try:
+        from mypyc.build import mypycify
+    except ImportError as error:
+        raise CannotCompile("mypy is not installed") from error
+    look_for_a_compiler()
+    try:
+        built = mypycify(
+            ["--config-file=", "--cache-dir=build/mypy_cache", *modules],
+            opt_level="3",
+            debug_level="0",
+            multi_file=True,
+            group_name="uacproxy",
+        )
+    except SystemExit as error:
+        raise CannotCompile("mypy refuses a module, see above") from error
+    return cast("list[Extension]", built)
+
+
+def interpreted_because(why: str) -> None:
+    """Say in one line that, and why, the core stays plain Python."""
+    print(f"uacproxy: the core stays interpreted: {why}", file=sys.stderr)
+
+
+WANTED = os.environ.get("UACPROXY_COMPILE", "")
+BUILDING = {"build", "build_ext", "bdist_wheel", "editable_wheel", "install"}
+
+
+def extensions() -> list[Extension]:
+    """Return what to build, as ``UACPROXY_COMPILE`` asks."""
+    if WANTED == "0" or not BUILDING & set(sys.argv):
+        return []
+    try:
+        return compiled()
+    except CannotCompile as error:
+        if WANTED == "1":
+            sys.exit(f"uacproxy: UACPROXY_COMPILE=1, but {error}")
+        interpreted_because(str(error))
+        return []
+
+
+if __name__ == "__main__":
+    setup(ext_modules=extensions(), cmdclass={"build_ext": BuildCore})
