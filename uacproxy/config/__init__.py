@@ -1,0 +1,1 @@
+"""The ini file and the settings it fills."""

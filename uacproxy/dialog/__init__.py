@@ -1,0 +1,1 @@
+"""Dialogs as a proxy sees them: RFC 3261 12."""

@@ -1,0 +1,152 @@
+"""Ports: the shapes the inner floors ask of the outer ones.
+
+Structural types only. ``Clock`` is the part of Twisted's ``IReactorTime`` in use, so
+the reactor, ``task.Clock`` and our own ``BeatClock`` all fit as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, Protocol
+
+from uacproxy.sip.uri import Uri
+from uacproxy.sip.via import Via
+
+HostPort = tuple[str, int]
+
+
+class Timer(Protocol):
+    """A pending call that may be cancelled."""
+
+    def active(self) -> bool:
+        """Tell whether the call has neither run nor been cancelled."""
+
+    def cancel(self) -> None:
+        """Forget the call."""
+
+
+class Clock(Protocol):
+    """Monotonic time, in seconds, and calls in the future."""
+
+    def seconds(self) -> float:
+        """Return the current time, s."""
+
+    def callLater(  # noqa: N802  (Twisted's name)
+        self, delay: float, callable: Callable[..., object], *args: Any
+    ) -> Timer:
+        """Run ``callable(*args)`` after ``delay`` seconds."""
+
+
+class Target(NamedTuple):
+    """Where a request may go next: one address on one transport (RFC 3263 4)."""
+
+    transport: bytes  # as in Via: b"UDP", b"TCP"
+    host: str  # an IPv4 or IPv6 address, no brackets
+    port: int
+    chosen: bool = True  # the URI or DNS named the transport; False lets size decide
+
+
+class Flow(Protocol):
+    """One way to a peer: a listening socket and a remote address, or a connection (RFC 5626)."""
+
+    @property
+    def transport(self) -> bytes:
+        """Return the word of the Via: b"UDP" or b"TCP"."""
+
+    @property
+    def reliable(self) -> bool:
+        """Tell whether the transport resends by itself."""
+
+    @property
+    def sent_by(self) -> bytes:
+        """Return HOST[:PORT] for Via, Record-Route and Contact on this flow."""
+
+    @property
+    def remote(self) -> HostPort:
+        """Return the peer's address and port."""
+
+    @property
+    def local(self) -> HostPort:
+        """Return the address and port the listener is bound to."""
+
+    def send(self, octets: bytes, failed: Callable[[], None] | None) -> None:
+        """Send one message.
+
+        Neither raises nor calls back before it returns: when the octets cannot leave,
+        ``failed`` is called in a later turn.
+        """
+
+    def answering(self, via: Via) -> Flow:
+        """Return the flow for responses to a request with this top Via (RFC 3261 18.2.2, RFC 3581 4)."""
+
+
+class Transports(Protocol):
+    """All our listeners and connections."""
+
+    def flow_to(self, target: Target) -> Flow | None:
+        """Return a flow to ``target``; None where we have no listener of its kind."""
+
+    def is_ours(self, host: bytes, port: int | None, transport: bytes | None) -> bool:
+        """Tell whether a URI or sent-by names one of our listeners (``port`` None: the default)."""
+
+
+class Resolver(Protocol):
+    """RFC 3263: from a URI to targets in order of preference."""
+
+    def resolve(self, uri: Uri, then: Callable[[list[Target]], None]) -> None:
+        """Call ``then`` with targets, at once where the answer is known, else in a later turn.
+
+        An empty list says the name has no address or did not resolve in time.
+        """
+
+
+class Store(Protocol):
+    """State that outlives the process: values by space and key, each with an expiry.
+
+    A write returns at once and reaches the medium in a batch; a store that is away
+    keeps writes queued and answers reads with None.
+    """
+
+    def put(self, space: str, key: bytes, value: bytes, expires_at_utc: float) -> None:
+        """Write or overwrite; ``expires_at_utc`` is seconds of the epoch."""
+
+    def delete(self, space: str, key: bytes) -> None:
+        """Forget the key; an unknown key is no error."""
+
+    def get(self, space: str, key: bytes, then: Callable[[bytes | None], None]) -> None:
+        """Call ``then`` with the value, or None when absent, expired or unreadable for now."""
+
+    def scan(
+        self, space: str, each: Callable[[bytes, bytes, float], None], done: Callable[[], None]
+    ) -> None:
+        """Call ``each(key, value, expires_at_utc)`` for what has not expired, then ``done``."""
+
+
+class Random(Protocol):
+    """Randomness that a test can hold in its hand."""
+
+    def token(self) -> bytes:
+        """Return 16 fresh hexadecimal digits for tags, branches and cnonces."""
+
+    def uniform(self, low: float, high: float) -> float:
+        """Return a number between ``low`` and ``high``."""
+
+
+class Log(Protocol):
+    """Levels and format strings of ``twisted.logger.Logger``."""
+
+    def debug(self, format: str, **values: object) -> None:
+        """Tell a developer."""
+
+    def info(self, format: str, **values: object) -> None:
+        """Tell an operator who looks."""
+
+    def warn(self, format: str, **values: object) -> None:
+        """Tell an operator who should look."""
+
+    def error(self, format: str, **values: object) -> None:
+        """Tell an operator who must look."""
+
+
+Spawn = Callable[[Awaitable[Any], Callable[[Any], None], Callable[[BaseException], None]], None]
+"""Drive a coroutine to its end: ``spawn(coroutine, done, failed)``."""

@@ -1,0 +1,1 @@
+"""From a URI to addresses: RFC 3263."""

@@ -1,0 +1,186 @@
+"""Small pieces of the grammar that every field shares (RFC 3261 25.1).
+
+Octets in, octets out. Nothing here decodes except ``text``, the one place where
+octets of the wire become characters for logs, scripts and databases.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from uacproxy.errors import ParseError
+
+ALPHANUM: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+TOKEN: Final = ALPHANUM + b"-.!%*_+`'~"
+DIGITS: Final = b"0123456789"
+HEX: Final = b"0123456789abcdefABCDEF"
+UNRESERVED: Final = ALPHANUM + b"-_.!~*'()"
+WHITE: Final = b" \t\r\n"
+BEYOND_ASCII: Final = bytes(range(0x80, 0x100))
+
+QUOTE: Final = 0x22
+BACKSLASH: Final = 0x5C
+LESS: Final = 0x3C
+GREATER: Final = 0x3E
+COMMA: Final = 0x2C
+SEMICOLON: Final = 0x3B
+EQUALS: Final = 0x3D
+
+LARGEST: Final = 0x7FFFFFFF  # 2**31 - 1: the CSeq limit of 8.1.1.5, ours for every number
+
+
+def text(octets: bytes) -> str:
+    """Return the characters of a field, for people; ``octets_of`` gives the same octets back."""
+    return octets.decode("utf-8", "surrogateescape")
+
+
+def octets_of(characters: str) -> bytes:
+    """Return what goes on the wire for characters of a script, file or database."""
+    return characters.encode("utf-8", "surrogateescape")
+
+
+def is_token(octets: bytes) -> bool:
+    """Tell whether ``octets`` are a token of at least one character."""
+    return len(octets) > 0 and len(octets.translate(None, TOKEN)) == 0
+
+
+def is_digits(octets: bytes) -> bool:
+    """Tell whether ``octets`` are one or more decimal digits."""
+    return len(octets) > 0 and len(octets.translate(None, DIGITS)) == 0
+
+
+def parse_number(octets: bytes, *, field: bytes, largest: int = LARGEST) -> int:
+    """Read a decimal number; more digits than ``largest`` allows are an error, not a wrap."""
+    if len(octets) > 20 or not is_digits(octets):
+        raise ParseError("not a number", field=field)
+    number = int(octets)
+    if number > largest:
+        raise ParseError("number too large", field=field)
+    return number
+
+
+def unfold(value: bytes) -> bytes:
+    """Return a field value on one line, without the white space around it (7.3.1)."""
+    if b"\n" in value:
+        value = b" ".join([part.strip(WHITE) for part in value.split(b"\r\n")])
+    return value.strip(WHITE)
+
+
+def end_of_quoted(value: bytes, start: int) -> int:
+    r"""Return the index behind the quoted string that opens at ``start``.
+
+    Raises:
+        ParseError: the string does not end; ``\"`` does not end it.
+    """
+    at = start + 1
+    while True:
+        close = value.find(b'"', at)
+        if close < 0:
+            raise ParseError("quoted string does not end", offset=start)
+        slash = value.find(b"\\", at, close)
+        if slash < 0:
+            return close + 1
+        at = slash + 2
+
+
+def unquote(value: bytes) -> bytes:
+    """Return the content of a quoted string with its escapes removed; else ``value`` as it is."""
+    if len(value) < 2 or value[0] != QUOTE or value[-1] != QUOTE:
+        return value
+    inner = value[1:-1]
+    if b"\\" not in inner:
+        return inner
+    kept = bytearray()
+    at = 0
+    end = len(inner)
+    while at < end:
+        if inner[at] == BACKSLASH and at + 1 < end:
+            at += 1
+        kept.append(inner[at])
+        at += 1
+    return bytes(kept)
+
+
+def quote(value: bytes) -> bytes:
+    """Return ``value`` as a quoted string."""
+    return b'"' + value.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+
+
+def split_outside(value: bytes, separator: bytes) -> list[bytes]:
+    """Split at ``separator`` (one octet) where it stands outside quotes and angle brackets.
+
+    The parts keep their inner octets and lose the white space around them.
+
+    Raises:
+        ParseError: a quoted string or bracket does not end.
+    """
+    if separator not in value:
+        return [value.strip(WHITE)]
+    if b'"' not in value and b"<" not in value:
+        return [part.strip(WHITE) for part in value.split(separator)]
+    wanted = separator[0]
+    parts: list[bytes] = []
+    begin = 0
+    at = 0
+    end = len(value)
+    while at < end:
+        octet = value[at]
+        if octet == QUOTE:
+            at = end_of_quoted(value, at)
+            continue
+        if octet == LESS:
+            at = value.find(b">", at)
+            if at < 0:
+                raise ParseError("bracket does not close", offset=begin)
+        elif octet == wanted:
+            parts.append(value[begin:at].strip(WHITE))
+            begin = at + 1
+        at += 1
+    parts.append(value[begin:].strip(WHITE))
+    return parts
+
+
+def split_list(value: bytes) -> list[bytes]:
+    """Split one field value at its commas (7.3.1); empty elements are dropped."""
+    return [part for part in split_outside(value, b",") if part]
+
+
+def parse_params(raw: bytes) -> list[tuple[bytes, bytes | None]]:
+    """Read ``;name=value;flag`` as pairs: name in lower case, value as written or None.
+
+    Raises:
+        ParseError: an empty parameter, or a name that is no token.
+    """
+    pairs: list[tuple[bytes, bytes | None]] = []
+    raw = raw.strip(WHITE)
+    if not raw:
+        return pairs
+    if raw[0] != SEMICOLON:
+        raise ParseError("text where a parameter should be")
+    for part in split_outside(raw[1:], b";"):
+        equals = part.find(b"=")
+        if equals < 0:
+            name = part
+            value = None
+        else:
+            name = part[:equals].rstrip(WHITE)
+            value = part[equals + 1 :].lstrip(WHITE)
+        if not is_token(name):
+            raise ParseError("parameter without a name")
+        pairs.append((name.lower(), value))
+    return pairs
+
+
+def unescape(octets: bytes) -> bytes:
+    """Return ``octets`` with every ``%HH`` replaced; a lone ``%`` stays (RFC 2396 2.4.1)."""
+    if b"%" not in octets:
+        return octets
+    first, *rest = octets.split(b"%")
+    parts = [first]
+    for part in rest:
+        pair = part[:2]
+        if len(pair) == 2 and not pair.translate(None, HEX):
+            parts.append(bytes([int(pair, 16)]) + part[2:])
+        else:
+            parts.append(b"%" + part)
+    return b"".join(parts)

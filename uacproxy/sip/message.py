@@ -1,0 +1,341 @@
+"""A message: a start line, an ordered list of raw fields, a body (RFC 3261 7).
+
+Fields nobody touches leave exactly as they came: octet for octet, in their order and
+spelling. An edit swaps one line in one message's list; ``branch_copy`` makes a message
+that is edited apart. Typed views (Via, CSeq, addresses) are made at first look, shared
+by copies, and forgotten when their field is edited.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from uacproxy.errors import ParseError
+from uacproxy.sip import names as known
+from uacproxy.sip.grammar import WHITE, is_token, parse_number, split_list, unfold
+from uacproxy.sip.name_addr import NameAddr, parse_name_addr, split_name_addrs
+from uacproxy.sip.names import CALL_ID, CSEQ, FROM, MAX_FORWARDS, TO, VIA, spelling
+from uacproxy.sip.uri import Uri, parse_uri
+from uacproxy.sip.via import Via, parse_via
+
+VERSION: Final = b"SIP/2.0"
+
+
+@final
+class CSeq:
+    """Sequence number and method (20.16)."""
+
+    __slots__ = ("method", "number")
+
+    def __init__(self, number: int, method: bytes) -> None:
+        self.number = number
+        self.method = method
+
+
+@final
+class Message:
+    """A request (``status`` 0) or a response; ``names`` and ``lines`` run side by side."""
+
+    __slots__ = (
+        "_cseq",
+        "_from",
+        "_to",
+        "_via",
+        "body",
+        "lines",
+        "method",
+        "names",
+        "present",
+        "reason",
+        "repeated",
+        "request_uri",
+        "start",
+        "status",
+    )
+
+    def __init__(
+        self,
+        start: bytes,
+        method: bytes,
+        request_uri: bytes,
+        status: int,
+        reason: bytes,
+        names: list[bytes],
+        lines: list[bytes],
+        body: bytes,
+    ) -> None:
+        self.start = start
+        self.method = method  # b"" in a response: ask cseq.method
+        self.request_uri = request_uri
+        self.status = status
+        self.reason = reason
+        self.names = names  # canonical
+        self.lines = lines  # whole fields, folding kept, no CRLF at the end
+        self.body = body
+        self.present = 0  # bits of names.ONLY_ONCE, as parsed
+        self.repeated = b""  # a field that may stand once and stood twice, as parsed
+        self._via: Via | None = None
+        self._cseq: CSeq | None = None
+        self._from: NameAddr | None = None
+        self._to: NameAddr | None = None
+
+    # -- reading ---------------------------------------------------------------------
+
+    @property
+    def is_request(self) -> bool:
+        """Tell a request from a response."""
+        return self.status == 0
+
+    def find(self, name: bytes) -> int:
+        """Return where the first field called ``name`` stands, -1 when there is none."""
+        for at, candidate in enumerate(self.names):
+            if candidate == name:
+                return at
+        return -1
+
+    def has(self, name: bytes) -> bool:
+        """Tell whether there is a field called ``name``."""
+        return name in self.names
+
+    def get(self, name: bytes) -> bytes | None:
+        """Return the value of the first field called ``name``, folding removed, or None."""
+        at = self.find(name)
+        return None if at < 0 else value_of(self.lines[at])
+
+    def need(self, name: bytes) -> bytes:
+        """Return the value of the first field called ``name``.
+
+        Raises:
+            ParseError: (400) there is none.
+        """
+        at = self.find(name)
+        if at < 0:
+            raise ParseError(f"no {spelling(name).decode()} field", field=name)
+        return value_of(self.lines[at])
+
+    def fields(self, name: bytes) -> list[bytes]:
+        """Return the value of every field called ``name``, in order, commas and all."""
+        return [
+            value_of(line)
+            for candidate, line in zip(self.names, self.lines, strict=True)
+            if candidate == name
+        ]
+
+    def values(self, name: bytes) -> list[bytes]:
+        """Return every element of a list field, over all its fields, in order (7.3.1)."""
+        found: list[bytes] = []
+        for value in self.fields(name):
+            found.extend(split_list(value))
+        return found
+
+    def addresses(self, name: bytes) -> list[NameAddr]:
+        """Return every address of a list field such as Route or Contact, in order."""
+        return split_name_addrs(self.fields(name))
+
+    @property
+    def via(self) -> Via:
+        """Return the topmost Via value."""
+        via = self._via
+        if via is None:
+            value = self.need(VIA)
+            if b"," in value:
+                value = split_list(value)[0]
+            via = parse_via(value)
+            self._via = via
+        return via
+
+    @property
+    def cseq(self) -> CSeq:
+        """Return the CSeq."""
+        cseq = self._cseq
+        if cseq is None:
+            words = self.need(CSEQ).split()
+            if len(words) != 2 or not is_token(words[1]):
+                raise ParseError("malformed CSeq", field=CSEQ)
+            cseq = CSeq(parse_number(words[0], field=CSEQ), words[1])
+            self._cseq = cseq
+        return cseq
+
+    @property
+    def from_(self) -> NameAddr:
+        """Return the From address."""
+        address = self._from
+        if address is None:
+            address = self._address(FROM)
+            self._from = address
+        return address
+
+    @property
+    def to(self) -> NameAddr:
+        """Return the To address."""
+        address = self._to
+        if address is None:
+            address = self._address(TO)
+            self._to = address
+        return address
+
+    def _address(self, name: bytes) -> NameAddr:
+        value = self.need(name)
+        try:
+            return parse_name_addr(value)
+        except ParseError as error:
+            error.field = name
+            raise
+
+    @property
+    def call_id(self) -> bytes:
+        """Return the Call-ID."""
+        return self.need(CALL_ID)
+
+    @property
+    def uri(self) -> Uri:
+        """Return the Request-URI, parsed.
+
+        Raises:
+            ParseError: (400) the URI is malformed.
+        """
+        return parse_uri(self.request_uri)
+
+    @property
+    def max_forwards(self) -> int | None:
+        """Return Max-Forwards (0 to 255), None when absent."""
+        value = self.get(MAX_FORWARDS)
+        return None if value is None else parse_number(value, field=MAX_FORWARDS, largest=255)
+
+    # -- editing ---------------------------------------------------------------------
+
+    def branch_copy(self) -> Message:
+        """Return a message that can be edited apart from this one."""
+        copy = Message(
+            self.start,
+            self.method,
+            self.request_uri,
+            self.status,
+            self.reason,
+            self.names.copy(),
+            self.lines.copy(),
+            self.body,
+        )
+        copy.present = self.present
+        copy._via = self._via
+        copy._cseq = self._cseq
+        copy._from = self._from
+        copy._to = self._to
+        return copy
+
+    def set_request_uri(self, uri: bytes) -> None:
+        """Put another Request-URI into the start line."""
+        self.request_uri = uri
+        self.start = self.method + b" " + uri + b" " + VERSION
+
+    def set(self, name: bytes, value: bytes) -> None:
+        """Give the first field called ``name`` a new value, its spelling kept, or append one."""
+        at = self.find(name)
+        if at < 0:
+            self.append(name, value)
+            return
+        line = self.lines[at]
+        self.lines[at] = line[: line.find(b":") + 1] + b" " + value
+        self._forget(name)
+
+    def swap_value(self, name: bytes, old: bytes, new: bytes) -> None:
+        """Put ``new`` where ``old`` begins the value of the first field called ``name``.
+
+        Everything else of the line stays: name, white space, what follows ``old``. A
+        folded value is unfolded first.
+        """
+        at = self.find(name)
+        line = self.lines[at]
+        begin = line.find(old, line.find(b":") + 1) if at >= 0 else -1
+        if begin < 0:
+            value = value_of(line)
+            self.set(name, new + value[len(old) :] if value.startswith(old) else new)
+            return
+        self.lines[at] = line[:begin] + new + line[begin + len(old) :]
+        self._forget(name)
+
+    def append(self, name: bytes, value: bytes) -> None:
+        """Add a field behind all others."""
+        self.names.append(name)
+        self.lines.append(spelling(name) + b": " + value)
+        self._forget(name)
+
+    def insert(self, at: int, name: bytes, value: bytes) -> None:
+        """Add a field at a place in the list."""
+        self.names.insert(at, name)
+        self.lines.insert(at, spelling(name) + b": " + value)
+        self._forget(name)
+
+    def push(self, name: bytes, value: bytes) -> None:
+        """Add a value before all others of its name: Via, Route and Record-Route grow so.
+
+        A first Record-Route or Route goes behind the Via fields.
+        """
+        at = self.find(name)
+        if at < 0:
+            at = 0 if name == VIA else self._after_vias()
+        self.insert(at, name, value)
+
+    def _after_vias(self) -> int:
+        at = 0
+        for index, name in enumerate(self.names):
+            if name == VIA:
+                at = index + 1
+        return at
+
+    def pop(self, name: bytes) -> None:
+        """Remove the first value of the first field called ``name``, if there is one."""
+        at = self.find(name)
+        if at < 0:
+            return
+        line = self.lines[at]
+        if b"," in line:
+            rest = split_list(value_of(line))[1:]
+            if rest:
+                self.lines[at] = line[: line.find(b":") + 1] + b" " + b", ".join(rest)
+                self._forget(name)
+                return
+        del self.names[at]
+        del self.lines[at]
+        self._forget(name)
+
+    def remove(self, name: bytes) -> None:
+        """Remove every field called ``name``."""
+        while True:
+            at = self.find(name)
+            if at < 0:
+                break
+            del self.names[at]
+            del self.lines[at]
+        self._forget(name)
+
+    def set_body(self, body: bytes) -> None:
+        """Put another body in, Content-Length with it."""
+        self.body = body
+        self.set(known.CONTENT_LENGTH, b"%d" % len(body))
+
+    def _forget(self, name: bytes) -> None:
+        if name == VIA:
+            self._via = None
+        elif name == FROM:
+            self._from = None
+        elif name == TO:
+            self._to = None
+        elif name == CSEQ:
+            self._cseq = None
+
+    # -- sending ---------------------------------------------------------------------
+
+    def encode(self) -> bytes:
+        """Return the octets to send."""
+        return b"\r\n".join([self.start, *self.lines, b"", self.body])
+
+    def __repr__(self) -> str:
+        """Show the start line; fields may hold what must not be logged."""
+        return f"<Message {self.start!r}>"
+
+
+def value_of(line: bytes) -> bytes:
+    """Return the value of one raw field: folding removed, no white space around."""
+    value = line[line.find(b":") + 1 :]
+    return unfold(value) if b"\n" in value else value.strip(WHITE)

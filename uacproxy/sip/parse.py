@@ -1,0 +1,236 @@
+"""From the octets of one message to a ``Message`` (RFC 3261 7, 18.3).
+
+Only the frame is read: start line, where each field begins, the length of the body.
+What a field says is parsed by whoever asks for it. ``check_required`` is the first
+such reader; it looks at the fields without which no answer can be built.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from uacproxy.errors import MessageTooLarge, ParseError, VersionNotSupported
+from uacproxy.sip.grammar import is_digits, is_token, parse_number
+from uacproxy.sip.limits import LimitSettings
+from uacproxy.sip.message import VERSION, Message, value_of
+from uacproxy.sip.names import (
+    CONTENT_LENGTH,
+    HAS_VIA,
+    ONLY_ONCE,
+    REQUIRED,
+    VIA,
+    canonical,
+    spelling,
+)
+
+DEFAULT_LIMITS: Final = LimitSettings()
+_HEAD_END: Final = b"\r\n\r\n"
+
+
+class MalformedMessage(ParseError):
+    """Octets that are not a message; ``message`` is what could be read, for the answer."""
+
+    code = "malformed"
+
+    def __init__(self, error: ParseError, message: Message | None) -> None:
+        super().__init__(error.why, field=error.field, offset=error.offset, status=error.status)
+        self.message = message
+        self.cause = error.code
+
+
+def parse_message(octets: bytes, limits: LimitSettings = DEFAULT_LIMITS) -> Message:
+    """Read one message from one datagram, or from the octets a framer has cut out.
+
+    Octets behind the body are dropped (18.3). CRLF before the start line is skipped (7.5).
+
+    Raises:
+        MalformedMessage: start line, a field line or Content-Length cannot be read, or a
+            limit is passed; ``message`` holds whatever fields could be found.
+    """
+    if len(octets) > limits.max_message:
+        raise MalformedMessage(MessageTooLarge("message too long"), None)
+    begin = 0
+    while octets[begin : begin + 2] == b"\r\n":
+        begin += 2
+    end = octets.find(_HEAD_END, begin)
+    if end < 0:
+        error = ParseError("no empty line behind the fields")
+        raise MalformedMessage(error, _salvage(octets[begin:], limits))
+    head = octets[begin:end]
+    lines = head.split(b"\r\n")
+    if b"\r\n " in head or b"\r\n\t" in head:
+        lines = _joined(lines)
+    start = lines[0]
+    del lines[0]
+    if len(lines) > limits.max_fields:
+        raise MalformedMessage(MessageTooLarge("too many fields"), None)
+    message = _read_start(start, lines)
+    fault = _read_names(message, limits)
+    if fault is None:
+        fault = _start_fault(message)
+    if fault is None:
+        fault = _read_body(message, octets, end + 4)
+    if fault is not None:
+        raise MalformedMessage(fault, message)
+    return message
+
+
+def check_required(message: Message) -> None:
+    """Look at what every element needs: Via, From, To, Call-ID, CSeq, each once and sound.
+
+    Raises:
+        ParseError: (400) one is missing, repeated or malformed, or the CSeq method is not
+            that of the request.
+    """
+    if message.repeated:
+        raise ParseError("field stands more than once", field=message.repeated)
+    if message.present & REQUIRED != REQUIRED:
+        raise ParseError("required field missing", field=_missing(message))
+    via = message.via
+    if via.version != b"2.0":
+        raise VersionNotSupported("Via of another version")
+    if not message.call_id:
+        raise ParseError("empty Call-ID")
+    cseq = message.cseq
+    if message.status == 0 and cseq.method != message.method:
+        raise ParseError("CSeq names another method")
+    assert message.from_ is not None and message.to is not None
+
+
+def _missing(message: Message) -> bytes:
+    for name, bit in ONLY_ONCE.items():
+        if REQUIRED & bit and not message.present & bit:
+            return name
+    return VIA
+
+
+def _joined(lines: list[bytes]) -> list[bytes]:
+    """Put continuation lines back to the field they continue, fold and all."""
+    whole: list[bytes] = []
+    for line in lines:
+        if line[:1] in (b" ", b"\t") and len(whole) > 1:
+            whole[-1] = whole[-1] + b"\r\n" + line
+        else:
+            whole.append(line)
+    return whole
+
+
+def _read_start(start: bytes, lines: list[bytes]) -> Message:
+    if start[:4] == b"SIP/":
+        status = 0
+        words = start.split(b" ", 2)
+        code = words[1] if len(words) > 1 else b""
+        if len(code) == 3 and is_digits(code):
+            status = int(code)
+        reason = words[2] if len(words) > 2 else b""
+        return Message(start, b"", b"", status if status >= 100 else -1, reason, [], lines, b"")
+    words = start.split(b" ")
+    method = words[0]
+    uri = b" ".join(words[1:-1]) if len(words) > 2 else b""
+    return Message(start, method, uri, 0, b"", [], lines, b"")
+
+
+def _start_fault(message: Message) -> ParseError | None:
+    start = message.start
+    if message.status:
+        if not start.startswith(b"SIP/2.0 "):
+            return VersionNotSupported("response of another version")
+        if message.status < 0 or message.status > 699:
+            return ParseError("malformed Status-Line")
+        return None
+    words = start.split(b" ")
+    version = words[-1]
+    if len(words) < 3:
+        return ParseError("malformed Request-Line")
+    if version != VERSION:
+        if version.upper() == VERSION:
+            message.start = message.method + b" " + message.request_uri + b" " + VERSION
+        elif version[:4].upper() == b"SIP/":
+            return VersionNotSupported("request of another version")
+        else:
+            return ParseError("malformed Request-Line")
+    if len(words) != 3 or not message.request_uri:
+        return ParseError("white space in the Request-Line")
+    if not is_token(message.method):
+        return ParseError("method is no token")
+    return None
+
+
+def _read_names(message: Message, limits: LimitSettings) -> ParseError | None:
+    """Name every line; a line without a name is dropped and reported."""
+    fault: ParseError | None = None
+    longest: int = limits.max_field
+    names = message.names
+    seen = 0
+    broken: list[int] = []
+    for at, line in enumerate(message.lines):
+        colon = line.find(b":")
+        spelled = line[:colon]
+        if colon <= 0 or len(line) > longest:
+            broken.append(at)
+            names.append(b"")
+            fault = (
+                MessageTooLarge("field too long") if colon > 0 else ParseError("field without name")
+            )
+            continue
+        name = canonical(spelled)
+        if name not in ONLY_ONCE and name != VIA:
+            if not is_token(spelled):
+                spelled = spelled.rstrip(b" \t")
+                name = canonical(spelled)
+                if not is_token(spelled):
+                    broken.append(at)
+                    fault = ParseError("field name is no token")
+        names.append(name)
+        if name == VIA:
+            seen |= HAS_VIA
+            continue
+        bit = ONLY_ONCE.get(name)
+        if bit is not None:
+            if seen & bit:
+                message.repeated = name
+            seen |= bit
+    for at in reversed(broken):
+        del names[at]
+        del message.lines[at]
+    message.present = seen
+    return fault
+
+
+def _read_body(message: Message, octets: bytes, begin: int) -> ParseError | None:
+    lengths: list[bytes] = []
+    if message.repeated == CONTENT_LENGTH:
+        lengths = message.fields(CONTENT_LENGTH)
+        if len(set(lengths)) > 1:
+            return ParseError("several Content-Length values", field=CONTENT_LENGTH)
+        message.repeated = b""
+    at = message.find(CONTENT_LENGTH)
+    if at < 0:
+        message.body = octets[begin:]
+        return None
+    try:
+        length = parse_number(value_of(message.lines[at]), field=CONTENT_LENGTH)
+    except ParseError as error:
+        return error
+    if length > len(octets) - begin:
+        return ParseError("body shorter than Content-Length", field=CONTENT_LENGTH)
+    if length:
+        message.body = octets[begin : begin + length]
+    return None
+
+
+def _salvage(octets: bytes, limits: LimitSettings) -> Message | None:
+    """Read what can be read of a message without an end, so that a 400 finds its way."""
+    lines = _joined(octets.split(b"\r\n"))
+    if len(lines) > limits.max_fields:
+        return None
+    message = _read_start(lines[0], [line for line in lines[1:] if line])
+    _read_names(message, limits)
+    return message
+
+
+def describe(error: ParseError) -> bytes:
+    """Return the reason phrase of the answer to a message with this fault (RFC 3261 21.4.1)."""
+    if error.field:
+        return error.why.encode("ascii", "replace") + b" (" + spelling(error.field) + b")"
+    return error.why.encode("ascii", "replace")

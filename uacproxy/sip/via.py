@@ -1,0 +1,130 @@
+"""The Via field: where responses go (RFC 3261 20.42 and 18.2, RFC 3581)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, final
+
+from uacproxy.errors import ParseError
+from uacproxy.sip.grammar import WHITE, is_token, parse_number, unquote
+from uacproxy.sip.names import VIA
+from uacproxy.sip.uri import parse_host_port
+
+MAGIC_COOKIE: Final = b"z9hG4bK"  # 8.1.1.7
+DEFAULT_PORTS: Final[dict[bytes, int]] = {
+    b"UDP": 5060,
+    b"TCP": 5060,
+    b"TLS": 5061,
+    b"WS": 80,
+    b"WSS": 443,
+}
+
+_LOOSE_SPACE: Final = re.compile(rb"[ \t\r\n]*([/;:=])[ \t\r\n]*")
+
+
+@final
+class Via:
+    """One Via value; ``rport`` is None when absent, 0 when asked for without a value."""
+
+    __slots__ = (
+        "branch",
+        "host",
+        "maddr",
+        "port",
+        "raw",
+        "received",
+        "rport",
+        "sent_by",
+        "transport",
+        "version",
+    )
+
+    def __init__(
+        self, raw: bytes, version: bytes, transport: bytes, sent_by: bytes, host: bytes, port: int
+    ) -> None:
+        self.raw = raw
+        self.version = version  # b"2.0" of SIP/2.0
+        self.transport = transport  # upper case
+        self.sent_by = sent_by  # as written, loose space removed
+        self.host = host  # lower case, IPv6 reference with brackets
+        self.port = port  # of sent-by, or the transport's default
+        self.branch = b""
+        self.received = b""
+        self.maddr = b""
+        self.rport: int | None = None
+
+    @property
+    def is_rfc3261(self) -> bool:
+        """Tell whether the branch alone names the transaction (17.2.3)."""
+        return len(self.branch) > 7 and self.branch[:7] == MAGIC_COOKIE
+
+    def marked(self, host: str, port: int) -> bytes | None:
+        """Return the value with ``received`` and ``rport`` for this source, None if none is due.
+
+        18.2.1: ``received`` where sent-by is not the source address; RFC 3581 4: both
+        whenever ``rport`` was asked for. Values a client sent itself are replaced.
+        """
+        source = host.encode("ascii")
+        reference = b"[" + source + b"]" if b":" in source else source
+        if self.rport is None and self.host == reference and not self.received:
+            return None
+        parts = self.raw.split(b";")
+        kept = [parts[0]]
+        for part in parts[1:]:
+            name = part.partition(b"=")[0].strip(WHITE).lower()
+            if name == b"received":
+                continue
+            if name == b"rport":
+                part = b"rport=%d" % port
+            kept.append(part)
+        if self.rport is not None or self.host != reference:
+            kept.append(b"received=" + source)
+        return b";".join(kept)
+
+
+def parse_via(raw: bytes) -> Via:
+    """Parse one Via value (no commas), folding removed.
+
+    Raises:
+        ParseError: (400) malformed protocol, sent-by or parameter.
+    """
+    value = raw
+    if value[:8] != b"SIP/2.0/" or value.count(b" ") != 1 or b"\t" in value:
+        value = _LOOSE_SPACE.sub(rb"\1", raw)
+    parts = value.split(b";")
+    words = parts[0].split()
+    if len(words) != 2:
+        raise ParseError("malformed Via", field=VIA)
+    protocol = words[0].split(b"/")
+    if len(protocol) != 3 or not is_token(protocol[2]):
+        raise ParseError("malformed protocol in Via", field=VIA)
+    sent_by = words[1]
+    try:
+        host, port = parse_host_port(sent_by)
+    except ParseError as error:
+        raise ParseError("malformed sent-by in Via", field=VIA) from error
+    transport = protocol[2].upper()
+    if port is None:
+        port = DEFAULT_PORTS.get(transport, 5060)
+    via = Via(value, protocol[1], transport, sent_by, host, port)
+    for part in parts[1:]:
+        equals = part.find(b"=")
+        name = part if equals < 0 else part[:equals]
+        if name == b"branch" and equals > 0:
+            via.branch = part[7:]
+        else:
+            _set_param(via, name.lower(), b"" if equals < 0 else part[equals + 1 :])
+    return via
+
+
+def _set_param(via: Via, name: bytes, value: bytes) -> None:
+    if not is_token(name):
+        raise ParseError("malformed parameter in Via", field=VIA)
+    if name == b"branch":
+        via.branch = value
+    elif name == b"rport":
+        via.rport = parse_number(value, field=VIA, largest=65535) if value else 0
+    elif name == b"received":
+        via.received = unquote(value)
+    elif name == b"maddr":
+        via.maddr = value

@@ -1,0 +1,1 @@
+"""Shipped parts for tests: a stepping clock, a lossy loopback, a scripted peer."""

@@ -1,0 +1,1 @@
+"""What Kamailio's uac module does: replace, restore, authenticate, register, send."""
