@@ -6,7 +6,7 @@ CONFIG ?= etc/uacproxy.ini
 PYTEST_ARGS ?=
 
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile
 PYTEST := $(BIN)/python -m pytest $(PYTEST_ARGS)
 SOURCES := $(shell find uacproxy -name '*.py')
 DEBIAN := tests/debian-packages.sh
