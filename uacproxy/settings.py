@@ -2,7 +2,7 @@
 
 Each feature keeps a frozen dataclass made of ``setting()`` fields on its own floor;
 the ini reader, the reference page and the checks are all driven by these. What
-several features write in the same way (addresses and ports) is parsed here.
+several features write in the same way (addresses, databases) is parsed here.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ SIP_PORT = 5060
 _LISTEN_TRANSPORTS = {"udp": b"UDP", "tcp": b"TCP"}
 _LATER_TRANSPORTS = ("tls", "ws", "wss")
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]*)(\.[A-Za-z0-9_-]+)*\.?")
+_DB_URL = re.compile(r"(sqlite|postgresql|postgres|mysql|mariadb)(\+[a-z0-9_]+)?://.+", re.DOTALL)
+_TABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?")
 
 Many = Literal["", "words", "lines", "folded"]
 Names = Literal["", "file", "url", "endpoint"]
@@ -180,3 +182,17 @@ def is_ip_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def parse_db_url(text: str) -> str:
+    """Check the scheme of a database URL; a refused one, with its password, is not repeated."""
+    if not _DB_URL.fullmatch(text):
+        raise ValueError("begins with none of sqlite:///, postgresql://, mysql://")
+    return text
+
+
+def parse_table(text: str) -> str:
+    """Check that the text is a plain table name, ``SCHEMA.NAME`` at most."""
+    if not _TABLE.fullmatch(text):
+        raise ValueError(f"'{text}' is no plain table name")
+    return text

@@ -173,12 +173,14 @@ def test_what_is_shown_holds_no_password(
         tmp_path,
         "[uac]\ncredential = bob:r:hunter2\nrestore_passwd = hunter2\n"
         "reg_db_url = postgresql://u:hun@ter2@db/x?sslmode=require\nreg_contact_addr = h.example\n"
-        "[store]\nurl = redis://:hunter2@h:6379/0\n",
+        "[store]\nurl = redis://:hunter2@h:6379/0\n"
+        "[registrar]\nsubscriber_db_url = postgresql://h/x?user=u&password=hunter2&a=1\n",
     )
     assert main([path]) == 0
     shown = capsys.readouterr().out
     assert "ter2" not in shown
     assert "reg_db_url = postgresql://u:********@db/x?sslmode=require" in shown
+    assert "subscriber_db_url = postgresql://h/x?user=u&password=********&a=1" in shown
     assert "[store] url = redis://:********@h:6379/0" in shown
 
 

@@ -184,7 +184,10 @@ def test_a_listen_word_that_cannot_be_listened_on_is_refused(
         ("uac", "reg_db_table = uacreg; DROP TABLE x"),
         ("uac", "default_socket = 127.0.0.1:5060"),
         ("uac", "reg_hash_size = 15"),
-        ("uac", "reg_timer_interval = 500ms"),
+        ("uac", "reg_timer_interval = 0"),
+        ("uac", "reg_timer_interval = 1500ms"),
+        ("registrar", "subscriber_db_url = oracle://x"),
+        ("registrar", "subscriber_table = a b"),
         ("limits", "max_fields = 20 octets"),
         ("limits", "max_message ="),
         ("store", "url ="),
@@ -194,6 +197,9 @@ def test_a_listen_word_that_cannot_be_listened_on_is_refused(
         ("log", "level = loud"),
         ("management", "amp = nowhere:1"),
         ("management", "amp = tcp"),
+        ("management", "amp = tcp:port"),
+        ("management", "amp = unix:a:mode=rw"),
+        ("management", "manhole = ssl:2222:privateKey=none.pem"),
         ("management", "http = tcp:8060"),
         ("dns", "servers = ns.example"),
         ("sip", "domains = example.com:5060"),
@@ -205,6 +211,13 @@ def test_a_value_out_of_its_form_is_an_error_at_its_key(
     key = line.split(" ", 1)[0]
     [error] = errors_of(tmp_path, f"[{section}]\n{line}\n")
     assert error.startswith(f"u.ini:2: [{section}] {key}: ")
+
+
+def test_a_contact_address_with_a_user_is_told_where_the_user_comes_from(tmp_path: Path) -> None:
+    assert errors_of(tmp_path, "[uac]\nreg_contact_addr = bob@h.example\n") == [
+        "u.ini:2: [uac] reg_contact_addr: no user here: write HOST[:PORT][;parameters]; the user "
+        "is the l_uuid"
+    ]
 
 
 def test_a_key_indented_by_mistake_is_told_at_its_own_line(tmp_path: Path) -> None:

@@ -103,11 +103,11 @@ def _absolute(names: str, text: str, start: str) -> str:
         return os.path.join(start, text)
     if names == "url":
         matched = _FILE_IN_URL.fullmatch(text)
-        if matched is None or matched[2] == ":memory:":
+        if matched is None or matched[2].startswith((":memory:", "file:")):
             return text
         return matched[1] + os.path.join(start, matched[2]) + matched[3]
     matched = _FILE_IN_ENDPOINT.fullmatch(text)
-    if matched is None or matched[2].startswith(("/", "\0")):
+    if matched is None or matched[2].startswith("/"):
         return text
     quoted = re.sub(r"([\\:=])", r"\\\1", os.path.join(start, ""))
     return matched[1] + quoted + matched[2] + matched[3]

@@ -21,7 +21,8 @@ _YES_NO = {
 }  # fmt: skip
 _NUMBER = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_URL_PASSWORD = re.compile(r"(://[^:/@\s]*:).*(@)", re.DOTALL)
+_URL_PASSWORD = re.compile(r"(://[^:/@\s]*:).*(@)")
+_QUERY_PASSWORD = re.compile(r"([?&](?:password|passwd|passphrase|pwd)=)[^&]*", re.IGNORECASE)
 
 
 @final
@@ -177,5 +178,5 @@ def value_text(key: Key, value: object) -> str:
 
 
 def masked_url(url: str) -> str:
-    """Return a URL with its password replaced."""
-    return _URL_PASSWORD.sub(rf"\g<1>{MASK}\g<2>", url)
+    """Return a URL with the passwords in it replaced."""
+    return _QUERY_PASSWORD.sub(rf"\g<1>{MASK}", _URL_PASSWORD.sub(rf"\g<1>{MASK}\g<2>", url))

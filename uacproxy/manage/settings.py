@@ -10,6 +10,7 @@ from twisted.internet import endpoints
 
 from uacproxy.settings import setting
 
+_KINDS = ("unix", "tcp", "tcp6", "systemd")
 _server_from_string: Callable[[object, str], object] = endpoints.serverFromString
 
 
@@ -20,9 +21,11 @@ def parse_endpoint(text: str) -> str:
         ValueError: with the reason.
     """
     try:
+        if text.partition(":")[0] not in _KINDS:
+            raise ValueError
         # No reactor is touched before listen(), so none is needed to read the words.
         _server_from_string(None, text)
-    except (ValueError, TypeError, KeyError, IndexError, OSError) as error:
+    except (ValueError, TypeError, KeyError, IndexError) as error:
         raise ValueError(
             f"'{text}' is no Twisted endpoint such as unix:FILE:mode=600 or "
             f"tcp:PORT:interface=127.0.0.1"

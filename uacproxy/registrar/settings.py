@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
-from uacproxy.settings import setting
+from uacproxy.settings import parse_db_url, parse_table, setting
 
 
 @final
@@ -25,11 +25,13 @@ class RegistrarSettings:
     subscriber_db_url: str = setting(
         "",
         names="url",
+        parse=parse_db_url,
         doc="Database with the subscriber table: `sqlite:///FILE`, `postgresql://...` or "
         "`mysql://...`. Empty: no local user can be authenticated.",
     )
     subscriber_table: str = setting(
         "subscriber",
+        parse=parse_table,
         doc="Table of local users with the columns `username`, `domain`, `password` and `ha1`, "
         "as Kamailio has it. `ha1` wins where both are set.",
     )
