@@ -17,7 +17,7 @@ from typing import cast
 
 from setuptools import Distribution, Extension, setup
 from setuptools.command.build_ext import build_ext
-from setuptools.errors import BaseError
+from setuptools.errors import BaseError, CCompilerError
 
 HERE = Path(__file__).resolve().parent
 
@@ -35,6 +35,8 @@ CORE = (
     "uacproxy/routing/rules.py",
     "uacproxy/proxy/",
 )
+
+FAILED = (BaseError, CCompilerError, OSError)  # what a build raises; the last: no such compiler
 
 
 class CannotCompile(Exception):
@@ -86,7 +88,7 @@ class BuildCore(build_ext):
         """Build; a C file that does not compile is fatal only when compiling was asked for."""
         try:
             super().run()
-        except BaseError as error:
+        except FAILED as error:
             if WANTED == "1":
                 raise
             interpreted_because(f"the C compiler failed ({str(error).splitlines()[0]})")
@@ -99,11 +101,10 @@ def look_for_a_compiler() -> None:
     Raises:
         CannotCompile: no C compiler, or no ``Python.h``.
     """
-    command = build_ext(Distribution())
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "empty.c")
         source.write_text("#include <Python.h>\nint main(void) { return 0; }\n")
-        command.extensions = [Extension("empty", [str(source)])]
+        command = build_ext(Distribution({"ext_modules": [Extension("empty", [str(source)])]}))
         command.build_temp = command.build_lib = folder
         command.ensure_finalized()
         silent, kept = os.open(os.devnull, os.O_WRONLY), (os.dup(1), os.dup(2))
@@ -111,7 +112,7 @@ def look_for_a_compiler() -> None:
         os.dup2(silent, 2)
         try:
             command.run()
-        except BaseError as error:
+        except FAILED as error:
             raise CannotCompile("no C compiler, or no Python.h (python3-dev)") from error
         finally:
             os.dup2(kept[0], 1)
