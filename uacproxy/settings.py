@@ -22,7 +22,7 @@ _DB_URL = re.compile(r"(sqlite|postgresql|postgres|mysql|mariadb)(\+[a-z0-9_]+)?
 _TABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?")
 
 Many = Literal["", "words", "lines", "folded"]
-Names = Literal["", "file", "url", "endpoint"]
+Names = Literal["", "file", "made", "url", "endpoint"]
 
 
 @final
@@ -73,8 +73,9 @@ def setting(
         many: ``words``, ``lines``: the value is a tuple, and ``parse`` sees one item at a
             time. A key of ``lines`` may be repeated in the file. ``folded``: one value that
             may run over several lines, which ``parse`` sees joined by spaces.
-        names: the text names a ``file``, or holds one as a database ``url`` or a Twisted
-            ``endpoint`` may; what is relative starts at the directory of the ini file.
+        names: the text names a ``file`` that is read, and stands beside the ini file where
+            its name is relative; or one that is ``made`` by the service, or held by a
+            database ``url`` or a Twisted ``endpoint``, and starts at the working directory.
             A ``url`` may hold a password, so ``repr`` leaves it out.
     """
     metadata = {"setting": Setting(doc, unit, low, high, choices, parse, secret, key, many, names)}

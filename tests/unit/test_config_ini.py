@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from uacproxy.config.ini import ConfigErrors, read_config
 from uacproxy.config.schema import Config
 from uacproxy.settings import Address, ListenAddress
+
+PIECES = [
+    b"\n", b"  ", b"\t", b" = ", b";", b"#", b"[", b"]", b"[sip]\n", b"[uac]\n", b"[rule:a]\n",
+    b"listen", b"udp:", b"[::", b"credential", b"a:b:c", b"t1", b"1e9", b"relay = $", b"\"",
+]  # fmt: skip
 
 
 def read(tmp_path: Path, text: str | bytes) -> Config:
@@ -226,31 +234,58 @@ def test_a_key_indented_by_mistake_is_told_at_its_own_line(tmp_path: Path) -> No
     ]
 
 
-def test_relative_files_start_at_the_directory_of_the_ini_file(
+def test_what_is_read_stands_beside_the_ini_file_and_what_is_made_in_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "u.ini").write_text(
         "[routing]\nscript = route.py\n[store]\nurl = sqlite:///s.db\n"
-        "[uac]\nreg_db_url = sqlite:////var/a.db\n[management]\namp = unix:u.sock:mode=600\n"
-        "manhole = tcp:2222\n[log]\nfile = /var/log/u.log\n"
+        "[management]\namp = unix:u.sock:mode=600\nmanhole_keys = keys\n[log]\nfile = u.log\n"
     )
     monkeypatch.chdir(tmp_path)
     raw = read_config("etc/u.ini")
     resolved = raw.resolved()
     assert raw.routing.script == "route.py"
     assert resolved.routing.script == f"{tmp_path}/etc/route.py"
-    assert resolved.store.url == f"sqlite:///{tmp_path}/etc/s.db"
-    assert resolved.uac.reg_db_url == "sqlite:////var/a.db"
-    assert resolved.management.amp == f"unix:{tmp_path}/etc/u.sock:mode=600"
-    assert resolved.management.manhole == "tcp:2222"
-    assert resolved.log.file == "/var/log/u.log"
-    assert resolved.resolved() == resolved
+    assert resolved.management.manhole_keys == f"{tmp_path}/etc/keys"
+    assert resolved.management.manhole_host_key == f"{tmp_path}/uacproxy-manhole.key"
+    assert resolved.store.url == f"sqlite:///{tmp_path}/s.db"
+    assert resolved.management.amp == f"unix:{tmp_path}/u.sock:mode=600"
+    assert resolved.log.file == f"{tmp_path}/u.log"
 
 
-def test_an_endpoint_in_a_directory_with_a_colon_stays_one_path(tmp_path: Path) -> None:
+def test_what_is_absolute_or_no_file_stays_as_it_is(tmp_path: Path) -> None:
+    config = read(
+        tmp_path,
+        "[routing]\nscript = /opt/route.py\n[store]\nurl = redis://h:6379/0\n"
+        "[uac]\nreg_db_url = sqlite:////var/a.db\n[log]\nfile =\n"
+        "[registrar]\nsubscriber_db_url = postgresql://h/s.db\n"
+        "[management]\namp = tcp:8061:interface=127.0.0.1\nmanhole = unix:/run/m.sock\n"
+        "manhole_host_key = /etc/key\n",
+    )
+    assert config.resolved() == config
+
+
+def test_an_endpoint_in_a_directory_with_a_colon_stays_one_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     directory = tmp_path / "a:b=c"
     directory.mkdir()
-    resolved = read(directory, "").resolved()
+    monkeypatch.chdir(directory)
     colon = str(directory).replace(":", r"\:").replace("=", r"\=")
-    assert resolved.management.amp == f"unix:{colon}/uacproxy.sock:mode=600"
+    assert Config().resolved().management.amp == f"unix:{colon}/uacproxy.sock:mode=600"
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.binary(max_size=8), max_size=24).map(b"".join))
+def test_whatever_octets_the_file_holds_the_outcome_is_settings_or_errors_with_a_line(
+    octets: bytes,
+) -> None:
+    with NamedTemporaryFile() as file:
+        file.write(octets)
+        file.flush()
+        try:
+            read_config(file.name)
+        except ConfigErrors as found:
+            last = octets.count(b"\n") + 1
+            for error in found.errors:
+                assert 1 <= int(error.where.rpartition(":")[2]) <= last

@@ -20,7 +20,7 @@ class LogSettings:
     )
     file: str = setting(
         "",
-        names="file",
+        names="made",
         doc="File to write to. Empty: standard output, or where `twistd` was told to log.",
     )
     format: str = setting(

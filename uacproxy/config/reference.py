@@ -27,9 +27,11 @@ The service starts only with a file that is free of errors.
 - yes may also be written `on`, `true` or `1`; no `off`, `false` or `0`.
 - Times may carry a unit: `ms`, `s`, `min`, `h` or `d`, as in `500ms`. Without one the unit in the
   table counts.
-- A file named by a relative path is looked for, or made, in the directory of the ini file. That is
-  true of the route script, of key files, of `sqlite:///FILE` and of `unix:FILE` endpoints;
-  `sqlite:////FILE` with four slashes is absolute.
+- A relative file name starts at one of two places. What the service only reads (the route script,
+  certificates, `manhole_keys`) is looked for beside the ini file. What it makes and writes (`sqlite:///FILE`,
+  `unix:FILE`, the log, the manhole's host key) starts at the working directory: where `make run` or
+  `twistd` was started, `/var/lib/uacproxy` under the systemd unit. `sqlite:////FILE` with four
+  slashes is absolute.
 """
 
 
@@ -70,7 +72,7 @@ def _kind(key: Key) -> str:
         "folded": "text",
     }
     said = several.get(noted.many) or {
-        "file": "file", "url": "URL", "endpoint": "Twisted endpoint",
+        "file": "file", "made": "file", "url": "URL", "endpoint": "Twisted endpoint",
     }.get(noted.names, "text")  # fmt: skip
     return f"{said}; never shown" if noted.secret else said
 

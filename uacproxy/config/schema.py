@@ -68,15 +68,20 @@ class Config:
     def resolved(self) -> Config:
         """Return these settings with every file name in them absolute.
 
-        What is relative starts at the directory of the ini file, or at the working
-        directory where there is none. Do it once, before anything changes directory.
+        What the service only reads stands beside the ini file; what it makes and writes
+        starts at the working directory, because the ini file's may be write-protected. Do
+        it once, before anything changes directory.
         """
-        start = os.path.dirname(os.path.abspath(self.file)) if self.file else os.getcwd()
+        beside = os.path.dirname(os.path.abspath(self.file)) if self.file else os.getcwd()
         changed = {}
         for name, section in SECTIONS.items():
             settings = getattr(self, name)
             named = {
-                key.attribute: _absolute(key.noted.names, getattr(settings, key.attribute), start)
+                key.attribute: _absolute(
+                    key.noted.names,
+                    getattr(settings, key.attribute),
+                    beside if key.noted.names == "file" else os.getcwd(),
+                )
                 for key in keys_of(section).values()
                 if key.noted.names
             }
@@ -99,7 +104,7 @@ def _absolute(names: str, text: str, start: str) -> str:
     """Return the text with the file it names, if any, made absolute."""
     if not text:
         return text
-    if names == "file":
+    if names in ("file", "made"):
         return os.path.join(start, text)
     if names == "url":
         matched = _FILE_IN_URL.fullmatch(text)

@@ -63,7 +63,7 @@ class ManagementSettings:
     )
     manhole_host_key: str = setting(
         "uacproxy-manhole.key",
-        names="file",
+        names="made",
         doc="The manhole's own SSH key; made at the first start where the file is missing.",
     )
     http: str = setting(

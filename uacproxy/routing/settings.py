@@ -180,8 +180,9 @@ class RuleSettings:
     """One rule. They are tried in the order of the file; the first that fits wins.
 
     A condition that is absent always holds; one with several values holds when any of them
-    does. The rule then has exactly one outcome: `relay`, `reply` or `drop`. Every value of
-    `replace_from`, `replace_to` and `relay` may hold pseudo-variables such as `$fU` or `$rU`.
+    does. The rule then has exactly one outcome: `relay`, `reply` or `drop`. A request that no
+    rule fits is answered 404. The values of `replace_from`, `replace_to` and `relay` may hold
+    pseudo-variables such as `$fU` or `$rU`.
     """
 
     name: str = ""  # from the section's name, no key
