@@ -1,0 +1,135 @@
+"""A dialog as the proxy in its path sees it (RFC 3261 12), and its life as a table.
+
+The caller is who sent the request that began it, whoever sends later ones. A forked
+call has one ``Dialog`` here: the callee's tag is that of the 2xx that confirmed it.
+"""
+
+from __future__ import annotations
+
+import json
+from enum import IntEnum
+from typing import Final, final
+
+from uacproxy.errors import StoreCorrupt
+from uacproxy.sip.grammar import octets_of, text
+
+_VERSION: Final = 1
+
+
+class DialogState(IntEnum):
+    """Where a dialog stands."""
+
+    EARLY = 0
+    CONFIRMED = 1
+    TERMINATED = 2
+
+
+class DialogInput(IntEnum):
+    """What can happen to a dialog."""
+
+    PROVISIONAL = 0
+    SUCCESS = 1  # 2xx to the request that began it
+    FAILURE = 2  # final failure of the request that began it
+    ENDED = 3  # BYE, or a NOTIFY that terminates the subscription
+    EXPIRED = 4  # nothing was heard for its lifetime
+
+
+TABLE: Final[dict[tuple[DialogState, DialogInput], DialogState]] = {
+    (DialogState.EARLY, DialogInput.PROVISIONAL): DialogState.EARLY,
+    (DialogState.EARLY, DialogInput.SUCCESS): DialogState.CONFIRMED,
+    (DialogState.EARLY, DialogInput.FAILURE): DialogState.TERMINATED,
+    (DialogState.EARLY, DialogInput.ENDED): DialogState.TERMINATED,
+    (DialogState.EARLY, DialogInput.EXPIRED): DialogState.TERMINATED,
+    (DialogState.CONFIRMED, DialogInput.SUCCESS): DialogState.CONFIRMED,
+    (DialogState.CONFIRMED, DialogInput.ENDED): DialogState.TERMINATED,
+    (DialogState.CONFIRMED, DialogInput.EXPIRED): DialogState.TERMINATED,
+}
+
+
+@final
+class Dialog:
+    """One tracked dialog; ``ident`` is the ``did`` in our Record-Route."""
+
+    __slots__ = (
+        "call_id",
+        "callee",
+        "callee_tag",
+        "caller",
+        "caller_tag",
+        "deadline",
+        "ident",
+        "started_at_utc",
+        "state",
+        "variables",
+    )
+
+    def __init__(
+        self,
+        ident: bytes,
+        call_id: bytes,
+        caller_tag: bytes,
+        caller: bytes,
+        callee: bytes,
+        started_at_utc: float,
+    ) -> None:
+        self.ident = ident
+        self.call_id = call_id
+        self.caller_tag = caller_tag
+        self.callee_tag = b""
+        self.caller = caller  # URI of From as received
+        self.callee = callee  # URI of To as received
+        self.started_at_utc = started_at_utc
+        self.state = DialogState.EARLY
+        self.deadline = 0.0  # s, monotonic
+        self.variables: dict[str, str] = {}
+
+    def fits(self, call_id: bytes, from_tag: bytes, to_tag: bytes) -> bool:
+        """Tell whether a request with these belongs here, whichever side sent it."""
+        if call_id != self.call_id:
+            return False
+        if from_tag == self.caller_tag:
+            return not self.callee_tag or to_tag == self.callee_tag
+        return to_tag == self.caller_tag and (not self.callee_tag or from_tag == self.callee_tag)
+
+    def encode(self) -> bytes:
+        """Return what a store keeps."""
+        record = [
+            _VERSION,
+            text(self.call_id),
+            text(self.caller_tag),
+            text(self.callee_tag),
+            text(self.caller),
+            text(self.callee),
+            self.started_at_utc,
+            int(self.state),
+            self.variables,
+        ]
+        return json.dumps(record, separators=(",", ":")).encode("ascii")
+
+
+def decode_dialog(ident: bytes, value: bytes) -> Dialog:
+    """Read what ``Dialog.encode`` wrote.
+
+    Raises:
+        StoreCorrupt: it did not.
+    """
+    try:
+        version, call_id, caller_tag, callee_tag, caller, callee, started, state, kept = json.loads(
+            value
+        )
+        if version != _VERSION:
+            raise StoreCorrupt(f"dialog record of version {version}")
+        dialog = Dialog(
+            ident,
+            octets_of(call_id),
+            octets_of(caller_tag),
+            octets_of(caller),
+            octets_of(callee),
+            float(started),
+        )
+        dialog.callee_tag = octets_of(callee_tag)
+        dialog.state = DialogState(state)
+        dialog.variables = {str(name): str(kept[name]) for name in kept}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise StoreCorrupt("dialog record cannot be read") from error
+    return dialog

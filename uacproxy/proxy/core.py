@@ -1,0 +1,250 @@
+"""The stateful proxy core: from a new request to its routing (RFC 3261 16.3 to 16.6).
+
+The transaction table calls in here. A request inside a dialog that follows our
+Record-Route goes on along its route set with identities and CSeq put right; everything
+else is put before the route script or the rules. ACKs of 2xx pass without a transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, final
+
+from uacproxy.dialog.cseq import shift_cseq, shift_of
+from uacproxy.dialog.dialog import Dialog
+from uacproxy.errors import BadExtension, ParseError, PeerError, ScriptError
+from uacproxy.ports import Flow, Target
+from uacproxy.proxy.forward import finish, prepare
+from uacproxy.proxy.record_route import DID, next_hop_of, take_own_route
+from uacproxy.proxy.response_context import ResponseContext, ServerTransaction
+from uacproxy.proxy.target_set import Destination
+from uacproxy.proxy.validate import check_loop, check_request
+from uacproxy.proxy.wiring import Wiring
+from uacproxy.routing.actions import Drop, Reply
+from uacproxy.routing.context import RouteContext
+from uacproxy.routing.runner import Outcome
+from uacproxy.routing.scope import Scope
+from uacproxy.sip.build import build_response
+from uacproxy.sip.message import Message
+from uacproxy.sip.names import ALLOW, UNSUPPORTED
+from uacproxy.sip.parse import MalformedMessage, describe
+from uacproxy.sip.uri import Uri
+from uacproxy.sip.via import Via
+from uacproxy.transaction.invite_server import InviteServer
+from uacproxy.uac.restore import Restored, direction, restore_request
+
+Register = Callable[[Message, Flow, Callable[[Message], None]], None]
+
+_OUR_METHODS: Final = b"INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, REFER, " \
+    b"SUBSCRIBE, NOTIFY, MESSAGE, PUBLISH"
+
+
+@final
+class ProxyCore:
+    """The transaction user of every transaction that comes from outside."""
+
+    __slots__ = ("_register", "_wiring")
+
+    def __init__(self, wiring: Wiring, register: Register) -> None:
+        self._wiring = wiring
+        self._register = register
+
+    # -- from the transaction table --------------------------------------------------------
+
+    def request_received(
+        self, server: ServerTransaction, request: Message, flow: Flow
+    ) -> None:
+        """Take a new request, sound in its required fields."""
+        wiring = self._wiring
+        wiring.counters.requests += 1
+        scope = Scope(request, request.branch_copy(), flow, bool(request.to.tag))
+        context = ResponseContext(wiring, server, scope)
+        server.context = context
+        try:
+            check_request(request)
+            if wiring.loop_detection:
+                check_loop(request, self._is_our_via)
+            if request.method == b"INVITE":
+                server.respond(build_response(request, 100))
+            own = take_own_route(scope.request, wiring.is_ours)
+        except PeerError as error:
+            self._refuse(context, error)
+            return
+        if own is None:
+            self._route(context)
+        elif scope.in_dialog:
+            self._follow_dialog(context, own)
+        else:
+            self._route(context)
+
+    def ack_received(self, ack: Message, flow: Flow) -> None:
+        """Take an ACK that acknowledges a 2xx: it goes along the route set (16.11 without state)."""
+        wiring = self._wiring
+        try:
+            check_request(ack)
+            request = ack.branch_copy()
+            scope = Scope(ack, request, flow, bool(ack.to.tag))
+            own = take_own_route(request, wiring.is_ours)
+        except PeerError:
+            wiring.counters.rejected += 1
+            return
+        if own is None and wiring.is_ours(request.uri):
+            wiring.counters.unroutable += 1
+            return
+        if own is not None:
+            self._with_dialog(scope, own, lambda: self._forward_ack(scope))
+        else:
+            self._forward_ack(scope)
+
+    def cancel_received(self, invite: InviteServer, cancel: Message) -> None:
+        """Hear that an INVITE was cancelled; the CANCEL has its 200 already."""
+        context = invite.context
+        if isinstance(context, ResponseContext):
+            context.cancel(cancel)
+
+    def response_unmatched(self, response: Message, flow: Flow) -> None:
+        """Drop a response that no transaction waits for (RFC 6026 7.2, 16.7 step 1)."""
+        self._wiring.counters.stray_responses += 1
+
+    def malformed(self, error: MalformedMessage, flow: Flow) -> None:
+        """Answer octets that are no sound request, where there is enough to answer to."""
+        self._wiring.counters.rejected += 1
+        request = error.message
+        if request is None or not request.is_request or request.method == b"ACK":
+            return
+        try:
+            back = flow.answering(request.via)
+            response = build_response(
+                request, error.status, describe(error), self._wiring.table.new_tag()
+            )
+        except ParseError:
+            return  # no way back
+        back.send(response.encode(), None)
+
+    # -- requests inside a dialog --------------------------------------------------------------
+
+    def _follow_dialog(self, context: ResponseContext, own: Uri) -> None:
+        self._with_dialog(context.scope, own, lambda: self._relay_in_dialog(context))
+
+    def _with_dialog(self, scope: Scope, own: Uri, then: Callable[[], None]) -> None:
+        """Put CSeq and identities right by what our Route says, find the tracked dialog."""
+        request = scope.request
+        wiring = self._wiring
+        scope.toward_callee = direction(own, request)
+        if scope.toward_callee:
+            scope.shift = shift_of(own)
+        if wiring.restores and scope.in_dialog:
+            restored = restore_request(request, own, wiring.codec, scope.toward_callee)
+            self._note(scope, restored)
+        ident = own.param(DID)
+        if ident is None:
+            then()
+            return
+
+        def found(dialog: Dialog | None) -> None:
+            if dialog is not None:
+                scope.dialog = dialog
+                wiring.tracker.request_passed(dialog, scope.received)
+            then()
+
+        wiring.tracker.find(ident, scope.received, found)
+
+    def _note(self, scope: Scope, restored: Restored) -> None:
+        scope.from_changed = restored.from_changed
+        scope.to_changed = restored.to_changed
+        counters = self._wiring.counters
+        if restored.failed:
+            counters.restore_failures += 1
+        elif restored.from_changed or restored.to_changed:
+            counters.restored += 1
+
+    def _relay_in_dialog(self, context: ResponseContext) -> None:
+        if context.finished:
+            return
+        wiring = self._wiring
+        script = wiring.script
+        handler = script.dialog
+        if handler is None:
+            context.relay_to(Destination(context.scope.request.request_uri))
+            return
+
+        def decided(outcome: Outcome) -> None:
+            if isinstance(outcome, (Reply, Drop)):
+                context.perform(outcome)
+            elif not context.finished:
+                scope = context.scope
+                context.relay_to(Destination(scope.request.request_uri, scope.next_hop))
+
+        wiring.runner.run(
+            handler,
+            RouteContext(wiring.features, context.scope),
+            script.file,
+            decided,
+            context.script_failed,
+        )
+
+    def _forward_ack(self, scope: Scope) -> None:
+        wiring = self._wiring
+        request = scope.request
+        try:
+            prepare(wiring, request, scope.shift, True)
+            next_hop = next_hop_of(request, b"")
+        except ParseError:
+            wiring.counters.rejected += 1
+            return
+
+        def resolved(targets: list[Target]) -> None:
+            for target in targets:
+                flow = wiring.transports.flow_to(target)
+                if flow is not None:
+                    finish(wiring, request, scope, flow, wiring.table.new_branch(), 0)
+                    flow.send(request.encode(), None)
+                    return
+            wiring.counters.unroutable += 1
+
+        wiring.resolver.resolve(next_hop, resolved)
+
+    # -- requests for the script -------------------------------------------------------------------
+
+    def _route(self, context: ResponseContext) -> None:
+        scope = context.scope
+        request = scope.request
+        wiring = self._wiring
+        if request.method == b"CANCEL":
+            context.answer(481)  # it matches no INVITE of ours
+            return
+        uri = request.uri
+        if not uri.user and wiring.is_ours(uri):
+            if request.method == b"REGISTER":
+                self._register(scope.received, scope.flow, context.server.respond)
+                context.finished = True
+                return
+            if request.method == b"OPTIONS":
+                context.answer(200, b"", [(ALLOW, _OUR_METHODS)])
+                return
+        script = wiring.script
+        handler = script.request
+        if handler is None:
+            context.script_failed(ScriptError("no request_route", file=script.file))
+            return
+        wiring.runner.run(
+            handler,
+            RouteContext(wiring.features, scope),
+            script.file,
+            context.perform,
+            context.script_failed,
+        )
+
+    # -- refusals ------------------------------------------------------------------------------------
+
+    def _refuse(self, context: ResponseContext, error: PeerError) -> None:
+        self._wiring.counters.rejected += 1
+        fields: list[tuple[bytes, bytes]] = []
+        if isinstance(error, BadExtension):
+            fields.append((UNSUPPORTED, b", ".join(error.tokens)))
+        reason = describe(error) if isinstance(error, ParseError) and error.status == 400 else b""
+        context.answer(error.status, reason, fields)
+
+    def _is_our_via(self, via: Via) -> bool:
+        return self._wiring.transports.is_ours(via.host, via.port, via.transport)
+

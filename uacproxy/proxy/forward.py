@@ -1,0 +1,77 @@
+"""Making a request ready to leave on one flow: RFC 3261 16.6 steps 2 to 10.
+
+``prepare`` does what does not depend on the way, ``finish`` what does: Via and
+Record-Route name the listener it leaves by, and the size decides between UDP and TCP.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from uacproxy.dialog.cseq import PARAM as CSEQ_PARAM
+from uacproxy.dialog.cseq import shift_cseq
+from uacproxy.ports import Flow, Target
+from uacproxy.proxy.record_route import DID, FORMS_DIALOG, next_strict_router, record_route
+from uacproxy.proxy.validate import loop_hash
+from uacproxy.proxy.wiring import Wiring
+from uacproxy.routing.scope import Scope
+from uacproxy.sip.message import Message
+from uacproxy.sip.names import CONTENT_LENGTH, MAX_FORWARDS, VIA
+
+_VIA_PROTOCOL: Final = b"SIP/2.0/"
+
+
+def prepare(wiring: Wiring, request: Message, shift: int, with_route_set: bool) -> None:
+    """Edit the copy of one branch: Max-Forwards, CSeq, strict routers, Content-Length.
+
+    Args:
+        wiring: the core's.
+        request: the branch's own copy, Request-URI already that of its target.
+        shift: to raise CSeq by.
+        with_route_set: False where a next hop was chosen that does not come from the
+            Route, so that its strict routing must not be looked at.
+    """
+    hops = request.max_forwards
+    request.set(MAX_FORWARDS, b"%d" % (wiring.max_forwards if hops is None else hops - 1))
+    if shift:
+        shift_cseq(request, shift)
+    if with_route_set:
+        next_strict_router(request)
+    if not request.present & 32 and not request.has(CONTENT_LENGTH):
+        request.append(CONTENT_LENGTH, b"%d" % len(request.body))
+
+
+def finish(
+    wiring: Wiring, request: Message, scope: Scope, goes_on: Flow, branch: bytes, shift: int
+) -> None:
+    """Push Record-Route, where the request may begin a dialog, and our Via."""
+    if wiring.record_route and not scope.in_dialog and request.method in FORMS_DIALOG:
+        record_route(request, scope.flow, goes_on, _params(wiring, scope, shift))
+    via = _VIA_PROTOCOL + goes_on.transport + b" " + goes_on.sent_by + b";rport;branch=" + branch
+    request.push(VIA, via)
+
+
+def _params(wiring: Wiring, scope: Scope, shift: int) -> list[tuple[bytes, bytes]]:
+    params: list[tuple[bytes, bytes]] = []
+    identities = scope.identities
+    if identities is not None and wiring.restores and not identities.is_empty:
+        received = scope.received
+        params.extend(
+            wiring.codec.params(identities, received.call_id, received.from_.tag)
+        )
+    if shift:
+        params.append((CSEQ_PARAM, b"%d" % shift))
+    if scope.dialog is not None:
+        params.append((DID, scope.dialog.ident))
+    return params
+
+
+def new_branch(wiring: Wiring, scope: Scope) -> bytes:
+    """Return a branch for our Via: fresh, with the loop hash of the request as it came."""
+    branch = wiring.table.new_branch()
+    return branch + loop_hash(scope.received) if wiring.loop_detection else branch
+
+
+def over_tcp(target: Target) -> Target:
+    """Return the same address on TCP (18.1.1)."""
+    return Target(b"TCP", target.host, target.port, True)

@@ -1,0 +1,130 @@
+"""Route fields: taking our own off, putting our Record-Route on (RFC 3261 16.4, 16.6; RFC 5658).
+
+Our Record-Route parameters are ``lr``, ``ftag`` (the tag of who began the dialog), ``cs``
+(dialog.cseq), ``did`` (dialog.tracker), and those of uac.rr_param.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from uacproxy.errors import ParseError
+from uacproxy.ports import Flow
+from uacproxy.sip.message import Message
+from uacproxy.sip.name_addr import parse_name_addr
+from uacproxy.sip.names import RECORD_ROUTE, ROUTE
+from uacproxy.sip.uri import Uri, parse_uri
+
+IsOurs = Callable[[Uri], bool]
+
+FORMS_DIALOG: Final = frozenset((b"INVITE", b"SUBSCRIBE", b"REFER"))
+DID: Final = b"did"
+_DOUBLE: Final = b"r2"
+
+
+def take_own_route(request: Message, is_ours: IsOurs) -> Uri | None:
+    """Take our own entry off the top of the route set, both where we recorded two.
+
+    A strict router (RFC 2543) has put our entry into the Request-URI and the real one
+    behind the last Route: that is undone first.
+
+    Returns:
+        Our entry, with its parameters; None when the top Route is somebody else's.
+
+    Raises:
+        ParseError: (400) a malformed Route.
+    """
+    if not request.has(ROUTE):
+        return None
+    ruri = request.uri
+    if ruri.param(b"lr") is not None and is_ours(ruri):
+        return _undo_strict_routing(request, ruri)
+    own = _top_route(request)
+    if own is None or not is_ours(own):
+        return None
+    request.pop(ROUTE)
+    if own.param(_DOUBLE) is not None:
+        second = _top_route(request)
+        if second is not None and second.param(_DOUBLE) is not None and is_ours(second):
+            request.pop(ROUTE)
+    return own
+
+
+def _undo_strict_routing(request: Message, own: Uri) -> Uri:
+    routes = [address.raw for address in request.addresses(ROUTE)]
+    request.set_request_uri(parse_name_addr(routes.pop()).uri)
+    request.remove(ROUTE)
+    for route in reversed(routes):
+        request.push(ROUTE, route)
+    return own
+
+
+def _top_route(request: Message) -> Uri | None:
+    value = request.get(ROUTE)
+    if value is None:
+        return None
+    if b"," in value:
+        return request.addresses(ROUTE)[0].address
+    address = parse_name_addr(value)
+    if not address.bracketed:
+        raise ParseError("Route without brackets", field=ROUTE)
+    return address.address
+
+
+def next_strict_router(request: Message) -> bool:
+    """Prepare for a next hop that knows no loose routing (16.6 step 6).
+
+    Where the top Route lacks ``lr``, it goes into the Request-URI and the Request-URI
+    behind the last Route.
+    """
+    top = _top_route(request)
+    if top is None or not top.is_sip or top.param(b"lr") is not None:
+        return False
+    routes = [address.raw for address in request.addresses(ROUTE)][1:]
+    routes.append(b"<" + request.request_uri + b">")
+    request.remove(ROUTE)
+    for route in reversed(routes):
+        request.push(ROUTE, route)
+    request.set_request_uri(top.raw)
+    return True
+
+
+def record_route(
+    request: Message, came_on: Flow, goes_on: Flow, params: list[tuple[bytes, bytes]]
+) -> None:
+    """Put ourselves into the route set of the dialog that the request may begin.
+
+    Where it leaves by another listener than it came by, both are recorded with ``r2``
+    (RFC 5658): each side then routes to the listener it knows.
+    """
+    tail = b";lr;ftag=" + request.from_.tag
+    for name, value in params:
+        tail += b";" + name + b"=" + value if value else b";" + name
+    if came_on.sent_by == goes_on.sent_by and came_on.transport == goes_on.transport:
+        request.push(RECORD_ROUTE, _entry(goes_on, tail))
+        return
+    tail = b";r2=on" + tail
+    request.push(RECORD_ROUTE, _entry(came_on, tail))
+    request.push(RECORD_ROUTE, _entry(goes_on, tail))
+
+
+def _entry(flow: Flow, tail: bytes) -> bytes:
+    if flow.transport == b"UDP":
+        return b"<sip:" + flow.sent_by + tail + b">"
+    return b"<sip:" + flow.sent_by + b";transport=" + flow.transport.lower() + tail + b">"
+
+
+def next_hop_of(request: Message, chosen: bytes) -> Uri:
+    """Return the URI to resolve (16.6 step 7): ``chosen``, the top Route, or the Request-URI.
+
+    Raises:
+        ParseError: (400) it is malformed.
+    """
+    if chosen:
+        return parse_uri(chosen)
+    if request.has(ROUTE):
+        top = _top_route(request)
+        if top is not None:
+            return top
+    return request.uri

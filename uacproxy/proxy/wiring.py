@@ -1,0 +1,94 @@
+"""What every part of the proxy core works with; made once, by the app."""
+
+from __future__ import annotations
+
+from typing import Protocol, final
+
+from uacproxy.counters import ProxyCounters
+from uacproxy.dialog.tracker import DialogTracker
+from uacproxy.ports import Clock, Log, Resolver, Transports
+from uacproxy.proxy.settings import SipSettings
+from uacproxy.proxy.target_set import FindLocal
+from uacproxy.routing.functions import Features
+from uacproxy.routing.runner import Runner
+from uacproxy.routing.script import Script
+from uacproxy.sip.grammar import octets_of
+from uacproxy.sip.uri import Uri
+from uacproxy.transaction.table import TransactionTable
+from uacproxy.uac.rr_param import RestoreCodec
+
+
+class OurNames(Protocol):
+    """Which URIs name this service."""
+
+    def __call__(self, uri: Uri) -> bool:
+        """Tell whether host and port of ``uri`` are ours."""
+
+
+@final
+class Wiring:
+    """The core's surroundings; ``script`` is swapped when a new one has loaded."""
+
+    __slots__ = (
+        "clock",
+        "codec",
+        "counters",
+        "features",
+        "find_local",
+        "is_ours",
+        "log",
+        "loop_detection",
+        "max_forwards",
+        "record_route",
+        "resolver",
+        "restores",
+        "runner",
+        "script",
+        "server_name",
+        "t1",
+        "table",
+        "timer_c",
+        "tracker",
+        "transports",
+        "udp_limit",
+    )
+
+    def __init__(
+        self,
+        *,
+        settings: SipSettings,
+        table: TransactionTable,
+        transports: Transports,
+        resolver: Resolver,
+        clock: Clock,
+        tracker: DialogTracker,
+        codec: RestoreCodec,
+        features: Features,
+        runner: Runner,
+        script: Script,
+        find_local: FindLocal,
+        is_ours: OurNames,
+        counters: ProxyCounters,
+        log: Log,
+    ) -> None:
+        self.timer_c: float = settings.timer_c  # s
+        self.t1: float = settings.t1  # s
+        self.udp_limit: int = settings.udp_limit  # octets, 0: never switch
+        self.max_forwards: int = settings.max_forwards
+        self.record_route: bool = settings.record_route
+        self.loop_detection: bool = settings.loop_detection
+        self.server_name: bytes = octets_of(settings.server_name)
+        self.table = table
+        self.transports = transports
+        self.resolver = resolver
+        self.clock = clock
+        self.tracker = tracker
+        self.codec = codec
+        self.restores = features.restore_mode == "auto"
+        self.features = features
+        self.runner = runner
+        self.script = script
+        self.find_local = find_local
+        self.is_ours = is_ours
+        self.counters = counters
+        self.log = log

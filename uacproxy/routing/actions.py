@@ -1,0 +1,53 @@
+"""What a route handler returns: the outcome of a request (RFC 3261 16.5, 8.2.6)."""
+
+from __future__ import annotations
+
+from typing import final
+
+from uacproxy.errors import OwnMistake
+from uacproxy.sip.grammar import octets_of
+
+
+@final
+class Relay:
+    """Send the request on.
+
+    Without targets it goes where its Request-URI says: to the bindings of a local user
+    when the host is ours, else to that host. Each target is a URI. One with a user part
+    becomes the Request-URI. One without is a next hop: the Request-URI stays, but where
+    its host is ours it takes the next hop's.
+
+    Targets are tried in order, the next when one fails; with ``parallel`` all at once.
+    """
+
+    __slots__ = ("parallel", "targets")
+
+    def __init__(self, *targets: str, parallel: bool = False) -> None:
+        self.targets = [octets_of(target) for target in targets]
+        self.parallel = parallel
+
+
+@final
+class Reply:
+    """Answer the request ourselves with a final response, 200 to 699."""
+
+    __slots__ = ("code", "fields", "reason")
+
+    def __init__(
+        self, code: int, reason: str = "", fields: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        if not 200 <= code <= 699:
+            raise OwnMistake(f"Reply({code}): a final response is 200 to 699")
+        self.code = code
+        self.reason = octets_of(reason)
+        self.fields = fields  # name and value of further header fields
+
+
+@final
+class Drop:
+    """Say nothing: the request is forgotten without an answer."""
+
+    __slots__ = ()
+
+
+Action = Relay | Reply | Drop

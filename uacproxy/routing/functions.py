@@ -1,0 +1,250 @@
+"""``ctx.uac``: the functions of Kamailio's uac module, without their ``uac_`` prefix.
+
+Every string may hold pseudo-variables. A function returns True where the module returns
+a positive number. What it changes is in the ``Scope``; nothing is sent from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, final
+
+from uacproxy.counters import ProxyCounters
+from uacproxy.errors import FeatureError, ParseError, ScriptError, UnsupportedChallenge
+from uacproxy.ports import Log
+from uacproxy.routing import pseudo
+from uacproxy.routing.scope import Retry, Scope
+from uacproxy.sip.grammar import octets_of, text
+from uacproxy.sip.names import FROM, TO
+from uacproxy.sip.uri import parse_uri
+from uacproxy.uac.account import Account
+from uacproxy.uac.auth import Attempts, authorize
+from uacproxy.uac.credentials import Credential, CredentialList
+from uacproxy.uac.replace import Identities, replace_in
+
+
+class Accounts(Protocol):
+    """The table of remote registrations, as a route asks it."""
+
+    def account(self, l_uuid: str) -> Account | None:
+        """Return the account, whatever its state."""
+
+    def account_of_local_user(self, user: str, domain: str) -> Account | None:
+        """Return the account of a local user, newest first; ``domain`` may not count."""
+
+    def status(self, l_uuid: str) -> int:
+        """Return 1 online, -1 unknown, -2 in progress, -3 disabled, -99 not registered."""
+
+
+@final
+class Features:
+    """What the functions work with; one for the service, made by the app."""
+
+    __slots__ = (
+        "accounts",
+        "auth_password_avp",
+        "auth_realm_avp",
+        "auth_username_avp",
+        "counters",
+        "credentials",
+        "log",
+        "restore_mode",
+        "set_dialog_variable",
+        "track",
+    )
+
+    def __init__(
+        self,
+        *,
+        restore_mode: str,
+        credentials: CredentialList,
+        auth_realm_avp: str,
+        auth_username_avp: str,
+        auth_password_avp: str,
+        accounts: Accounts | None,
+        track: Callable[[Scope], bool],
+        set_dialog_variable: pseudo.SetVariable,
+        counters: ProxyCounters,
+        log: Log,
+    ) -> None:
+        self.restore_mode = restore_mode  # none, manual or auto
+        self.credentials = credentials
+        self.auth_realm_avp = auth_realm_avp  # "" for unset; so the next two
+        self.auth_username_avp = auth_username_avp
+        self.auth_password_avp = auth_password_avp
+        self.accounts = accounts  # None: no reg_db_url
+        self.track = track
+        self.set_dialog_variable = set_dialog_variable
+        self.counters = counters
+        self.log = log
+
+
+@final
+class UacFunctions:
+    """The functions, bound to one request."""
+
+    __slots__ = ("_features", "_scope")
+
+    def __init__(self, features: Features, scope: Scope) -> None:
+        self._features = features
+        self._scope = scope
+
+    # -- identity --------------------------------------------------------------------
+
+    def replace_from(self, *arguments: str) -> bool:
+        """Replace the URI of From, or display name and URI: ``(uri)`` or ``(display, uri)``.
+
+        The display goes out as given, quotes and all; an empty one is removed. An empty
+        URI leaves the URI alone. May be called again; what the caller wrote is restored in
+        replies and later requests all the same.
+        """
+        return self._replace(FROM, arguments)
+
+    def replace_to(self, *arguments: str) -> bool:
+        """Do to To what ``replace_from`` does to From."""
+        return self._replace(TO, arguments)
+
+    def _replace(self, name: bytes, arguments: tuple[str, ...]) -> bool:
+        scope = self._scope
+        if len(arguments) == 1:
+            display: bytes | None = None
+            uri = octets_of(pseudo.expand(arguments[0], scope))
+        elif len(arguments) == 2:
+            display = octets_of(pseudo.expand(arguments[0], scope))
+            uri = octets_of(pseudo.expand(arguments[1], scope))
+        else:
+            raise ScriptError("replace takes (uri) or (display, uri)")
+        automatic = self._features.restore_mode == "auto"
+        if scope.in_dialog and uri and automatic:
+            return False  # the identity of a dialog is what its first request made it
+        if uri:
+            try:
+                parse_uri(uri)
+            except ParseError as error:
+                raise ScriptError(f"{text(uri)!r} is no URI: {error.why}") from error
+        if scope.identities is None:
+            scope.identities = Identities()
+        replace_in(scope.request, name, display, uri, scope.identities)
+        if self._features.restore_mode != "none":
+            if name == FROM:
+                scope.from_changed = True
+            else:
+                scope.to_changed = True
+        return True
+
+    # -- authentication --------------------------------------------------------------
+
+    def auth(self, mode: int = 0) -> bool:
+        """Answer the challenge of the response at hand; then ``return Relay()`` sends it again.
+
+        For failure routes. Credentials come from the auth AVPs where they are set, else
+        from ``credential`` by realm, or from where the rule says.
+
+        Args:
+            mode: 1 when the password AVP holds HA1 in hexadecimal digits.
+        """
+        scope = self._scope
+        failure = scope.failure
+        if failure is None or failure.response.status not in (401, 407):
+            return False
+        try:
+            if scope.attempts is None:
+                scope.attempts = Attempts()
+            answer = authorize(
+                failure.request,
+                failure.response,
+                self._candidates(mode),
+                attempts=scope.attempts,
+            )
+        except (FeatureError, UnsupportedChallenge) as error:
+            self._features.log.info(
+                "challenge of {uri} not answered: {why}",
+                uri=text(failure.request.request_uri),
+                why=error.why,
+            )
+            return False
+        kept = [
+            one
+            for one in failure.credentials
+            if one.name != answer.name or one.realm != answer.realm
+        ]
+        kept.append(answer)
+        scope.retry = Retry(
+            failure.request.request_uri, failure.next_hop, kept, failure.shift + 1
+        )
+        return True
+
+    def _candidates(self, mode: int) -> CredentialList:
+        features = self._features
+        scope = self._scope
+        source = scope.auth_source
+        if source.startswith("user:"):
+            return features.credentials.of_user(octets_of(source[5:]))
+        if source.startswith("account:"):
+            return self._account_credentials(source[8:])
+        if features.auth_username_avp:
+            user = pseudo.read(features.auth_username_avp, scope)
+            secret = pseudo.read(features.auth_password_avp, scope)
+            realm = pseudo.read(features.auth_realm_avp, scope)
+            if user and secret:
+                own = Credential(
+                    username=octets_of(str(user)),
+                    realm=octets_of(str(realm or "")),
+                    password=b"" if mode & 1 else octets_of(str(secret)),
+                    ha1=octets_of(str(secret)) if mode & 1 else b"",
+                )
+                return features.credentials.with_first(own)
+        return features.credentials
+
+    def _account_credentials(self, l_uuid: str) -> CredentialList:
+        accounts = self._features.accounts
+        account = None if accounts is None else accounts.account(l_uuid)
+        if account is None:
+            return CredentialList([])
+        return CredentialList(
+            [
+                Credential(
+                    username=octets_of(account.auth_username),
+                    realm=octets_of(account.realm),
+                    password=octets_of(account.auth_password),
+                    ha1=octets_of(account.auth_ha1),
+                )
+            ]
+        )
+
+    # -- remote registrations ----------------------------------------------------------
+
+    def reg_lookup(self, uuid: str, dst: str) -> bool:
+        """Set ``dst`` to ``sip:l_username@l_domain`` of the account ``uuid``; False if none."""
+        accounts = self._features.accounts
+        account = None
+        if accounts is not None:
+            account = accounts.account(pseudo.expand(uuid, self._scope))
+        if account is None:
+            return False
+        self._write(dst, f"sip:{account.l_username}@{account.l_domain}")
+        return True
+
+    def reg_lookup_uri(self, uri: str, dst: str) -> bool:
+        """Set ``dst`` to the ``l_uuid`` of the account whose local user ``uri`` names."""
+        accounts = self._features.accounts
+        if accounts is None:
+            return False
+        try:
+            parsed = parse_uri(octets_of(pseudo.expand(uri, self._scope)))
+        except ParseError:
+            return False
+        account = accounts.account_of_local_user(text(parsed.user), text(parsed.host))
+        if account is None:
+            return False
+        self._write(dst, account.l_uuid)
+        return True
+
+    def reg_status(self, uuid: str) -> int:
+        """Return 1 online, -1 unknown, -2 in progress, -3 disabled, -99 not registered."""
+        accounts = self._features.accounts
+        return -1 if accounts is None else accounts.status(pseudo.expand(uuid, self._scope))
+
+    def _write(self, word: str, value: str) -> None:
+        pseudo.write(word, value, self._scope, self._features.set_dialog_variable)
+

@@ -1,0 +1,139 @@
+"""Ini rules ``[rule:NAME]`` compiled to handlers: the first whose conditions hold wins.
+
+A compiled rule is a ``Script`` like any other, so the core knows one kind of routing. All
+that can be decided at load time is: patterns become compiled expressions, conditions that
+are absent cost nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Sequence
+from fnmatch import translate
+from typing import Final, final
+
+from uacproxy.routing.actions import Action, Drop, Relay, Reply
+from uacproxy.routing.context import RouteContext
+from uacproxy.routing.script import Script
+from uacproxy.routing.settings import Network, RuleSettings
+from uacproxy.sip.grammar import octets_of, text
+
+RULE_AUTH: Final = "rule auth"
+"""Name of the failure route that answers challenges for rules with ``auth``."""
+
+Condition = Callable[[RouteContext], bool]
+
+
+def compile_rules(rules: Sequence[RuleSettings], file: str) -> Script:
+    """Compile the rules of a configuration, in their order; no match is answered 404."""
+    compiled = [_Rule(rule) for rule in rules]
+    not_found = Reply(404)
+
+    def by_rules(ctx: RouteContext) -> Action:
+        for rule in compiled:
+            outcome = rule.outcome(ctx)
+            if outcome is not None:
+                return outcome
+        return not_found
+
+    script = Script(file)
+    script.add("request_route", "", by_rules)
+    script.add("failure_route", RULE_AUTH, _answer_challenge)
+    return script
+
+
+def _answer_challenge(ctx: RouteContext) -> Action | None:
+    if ctx.is_canceled or not ctx.check_status("401|407"):
+        return None
+    if not ctx.uac.auth():
+        return None
+    ctx.on_failure(RULE_AUTH)  # a second realm, or a newer nonce; ``auth`` ends the loop
+    return Relay()
+
+
+@final
+class _Rule:
+    """One rule, ready to run."""
+
+    __slots__ = ("_action", "_auth_source", "_conditions", "_settings", "_targets")
+
+    def __init__(self, settings: RuleSettings) -> None:
+        self._settings = settings
+        self._conditions = _conditions(settings)
+        self._auth_source = ""
+        if settings.auth is not None:
+            kind = settings.auth.source
+            self._auth_source = kind if kind == "realm" else f"{kind}:{settings.auth.name}"
+        self._targets: tuple[str, ...] = ()
+        self._action: Action | None = None
+        if settings.reply is not None:
+            self._action = Reply(settings.reply.code, settings.reply.reason)
+        elif settings.drop:
+            self._action = Drop()
+        elif settings.relay is not None:
+            self._targets = settings.relay.targets
+            if not any("$" in target for target in self._targets):
+                self._action = Relay(*self._targets)
+
+    def outcome(self, ctx: RouteContext) -> Action | None:
+        """Return what the rule does with the request, None when it does not apply."""
+        for holds in self._conditions:
+            if not holds(ctx):
+                return None
+        settings = self._settings
+        if settings.reg_lookup and not ctx.uac.reg_lookup("$rU", "$ru"):
+            return None
+        if settings.track and not ctx.in_dialog:
+            ctx.track_dialog()
+        for replacement, replace in (
+            (settings.replace_from, ctx.uac.replace_from),
+            (settings.replace_to, ctx.uac.replace_to),
+        ):
+            if replacement is None:
+                continue
+            if replacement.display is None:
+                replace(replacement.uri)
+            else:
+                replace(replacement.display, replacement.uri)
+        if self._auth_source:
+            ctx.scope.auth_source = self._auth_source
+            ctx.on_failure(RULE_AUTH)
+        if self._action is not None:
+            return self._action
+        return Relay(*[ctx.expand(target) for target in self._targets])
+
+
+def _conditions(settings: RuleSettings) -> list[Condition]:
+    conditions: list[Condition] = []
+    if settings.method:
+        conditions.append(_method_is(frozenset(octets_of(word) for word in settings.method)))
+    if settings.from_uri:
+        matches = _glob(settings.from_uri)
+        conditions.append(lambda ctx: matches(text(ctx.scope.request.from_.uri)))
+    if settings.to_uri:
+        to_matches = _glob(settings.to_uri)
+        conditions.append(lambda ctx: to_matches(text(ctx.scope.request.to.uri)))
+    if settings.request_uri:
+        uri_matches = _glob(settings.request_uri)
+        conditions.append(lambda ctx: uri_matches(text(ctx.scope.request.request_uri)))
+    if settings.source:
+        conditions.append(_source_in(settings.source))
+    return conditions
+
+
+def _method_is(methods: frozenset[bytes]) -> Condition:
+    return lambda ctx: ctx.scope.request.method in methods
+
+
+def _glob(patterns: Sequence[str]) -> Callable[[str], bool]:
+    expression = re.compile("|".join(translate(pattern) for pattern in patterns), re.DOTALL)
+    return lambda uri: expression.match(uri) is not None
+
+
+def _source_in(networks: Sequence[Network]) -> Condition:
+    def holds(ctx: RouteContext) -> bool:
+        address = ipaddress.ip_address(ctx.scope.flow.remote[0].partition("%")[0])
+        return any(address in network for network in networks)
+
+    return holds

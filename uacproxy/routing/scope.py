@@ -1,0 +1,138 @@
+"""All that is known of one request while it is routed: what came, what goes, what was asked.
+
+One ``Scope`` lives as long as its server transaction. The core makes it, the handlers
+edit it through a ``RouteContext``, the response context reads it.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+from uacproxy.dialog.dialog import Dialog
+from uacproxy.ports import Flow
+from uacproxy.sip.message import Message
+from uacproxy.uac.auth import Attempts, Authorized
+from uacproxy.uac.replace import Identities
+
+Value = str | int | None
+
+
+@final
+class Retry:
+    """A challenged branch and the credentials to send it again with (RFC 3261 22.3)."""
+
+    __slots__ = ("credentials", "next_hop", "request_uri", "shift")
+
+    def __init__(
+        self,
+        request_uri: bytes,
+        next_hop: bytes,
+        credentials: list[Authorized],
+        shift: int,
+    ) -> None:
+        self.request_uri = request_uri  # of the challenged branch, and of the digest
+        self.next_hop = next_hop  # URI it was sent to, b"" for the Request-URI's
+        self.credentials = credentials  # one for each realm so far
+        self.shift = shift  # CSeq of the branch minus CSeq of the caller
+
+
+@final
+class Failure:
+    """The branch whose response was picked, as a failure route sees it."""
+
+    __slots__ = ("credentials", "next_hop", "request", "response", "shift")
+
+    def __init__(
+        self,
+        request: Message,
+        response: Message,
+        next_hop: bytes,
+        credentials: list[Authorized],
+        shift: int,
+    ) -> None:
+        self.request = request  # as sent
+        self.response = response  # best so far; one of our own after a time-out
+        self.next_hop = next_hop
+        self.credentials = credentials
+        self.shift = shift
+
+
+@final
+class Scope:
+    """State of one request; see the module."""
+
+    __slots__ = (
+        "attempts",
+        "auth_source",
+        "avps",
+        "branch_index",
+        "dialog",
+        "failure",
+        "flow",
+        "from_changed",
+        "identities",
+        "in_dialog",
+        "is_canceled",
+        "next_hop",
+        "on_branch",
+        "on_failure",
+        "on_reply",
+        "params",
+        "received",
+        "request",
+        "response",
+        "retry",
+        "shift",
+        "to_changed",
+        "toward_callee",
+        "variables",
+    )
+
+    def __init__(self, received: Message, request: Message, flow: Flow, in_dialog: bool) -> None:
+        self.received = received  # never edited: replies are restored from it
+        self.request = request  # what request_route edits and every branch starts from
+        self.flow = flow  # the request came on it
+        self.in_dialog = in_dialog  # the To had a tag
+        self.toward_callee = True
+        self.next_hop = b""  # $du: a URI, b"" for none
+        self.from_changed = False  # some branch carries another From: restore it in replies
+        self.to_changed = False
+        self.identities: Identities | None = None
+        self.params: list[tuple[bytes, bytes]] = []  # to repeat in Record-Route
+        self.shift = 0  # CSeq toward the callee minus CSeq from the caller
+        self.dialog: Dialog | None = None
+        self.on_failure = ""
+        self.on_reply = ""
+        self.on_branch = ""
+        self.auth_source = ""  # of a rule: "realm", "user:NAME" or "account:L_UUID"
+        self.attempts: Attempts | None = None  # challenges answered so far: the loop is bounded
+        self.failure: Failure | None = None
+        self.retry: Retry | None = None
+        self.response: Message | None = None  # in onreply and failure routes
+        self.is_canceled = False
+        self.branch_index = 0
+        self.avps: dict[str, Value] | None = None
+        self.variables: dict[str, Value] | None = None
+
+    def branch_scope(self, request: Message, index: int) -> Scope:
+        """Return the scope of one branch: edits there stay there, variables are shared."""
+        scope = Scope(self.received, request, self.flow, self.in_dialog)
+        scope.toward_callee = self.toward_callee
+        scope.next_hop = self.next_hop
+        scope.from_changed = self.from_changed
+        scope.to_changed = self.to_changed
+        scope.identities = None if self.identities is None else self.identities.copy()
+        scope.params = self.params.copy()
+        scope.shift = self.shift
+        scope.dialog = self.dialog
+        scope.on_failure = self.on_failure
+        scope.on_reply = self.on_reply
+        scope.auth_source = self.auth_source
+        scope.branch_index = index
+        if self.avps is None:
+            self.avps = {}
+        if self.variables is None:
+            self.variables = {}
+        scope.avps = self.avps
+        scope.variables = self.variables
+        return scope
