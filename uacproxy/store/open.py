@@ -85,17 +85,6 @@ def open_store(
     raise _wrong(f"is not {FORMS}")
 
 
-def check_store_url(url: str) -> None:
-    """Raise ConfigError for a URL that ``open_store`` would not understand; opens nothing."""
-    if url == "memory:":
-        return
-    scheme, _, rest = url.partition("://")
-    if scheme == "redis":
-        _redis_parts(url)
-    elif scheme != "sqlite" or not rest.startswith("/") or rest in ("/", "//"):
-        raise _wrong(f"is not {FORMS}")
-
-
 def _redis_parts(url: str) -> tuple[str, int, int, str, str]:
     """Return host, port, database, username, password."""
     try:
