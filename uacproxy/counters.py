@@ -1,0 +1,76 @@
+"""Counts kept as plain integers; whoever exports them reads them."""
+
+from __future__ import annotations
+
+from typing import final
+
+
+@final
+class DialogCounters:
+    """What the dialog tracker has seen."""
+
+    def __init__(self) -> None:
+        self.started = 0
+        self.confirmed = 0
+        self.ended = 0
+        self.expired = 0
+        self.refused = 0  # max_dialogs was reached
+        self.taken_over = 0  # read from the store: a restart, or another instance's
+        self.corrupt = 0
+
+
+@final
+class ProxyCounters:
+    """What the proxy core has seen."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.relayed = 0  # branches sent
+        self.responses = 0  # passed upstream
+        self.rejected = 0  # answered by the checks of RFC 3261 16.3
+        self.unroutable = 0  # no target, or none that could be reached
+        self.script_errors = 0
+        self.stray_responses = 0
+        self.restored = 0  # requests inside a dialog with an identity put back
+        self.restore_failures = 0
+        self.authenticated = 0  # branches sent again with credentials
+
+
+@final
+class TransactionCounters:
+    """What the transactions have seen; the table adds to it, and so do the machines."""
+
+    def __init__(self) -> None:
+        self.requests = 0  # became a server transaction
+        self.retransmissions = 0  # requests that came again
+        self.responses = 0
+        self.unmatched_responses = 0
+        self.sent_again = 0  # by timers A, E and G
+        self.timeouts = 0  # timers B and F, and requests nobody here answered in time
+        self.no_ack = 0  # timer H
+        self.transport_errors = 0  # that ended a transaction or were told to its user
+        self.merged = 0  # came by another way too (8.2.2.2)
+        self.overload_rejected = 0  # max_transactions was reached
+
+
+@final
+class TransportCounters:
+    """What all sockets together have seen; a keep-alive counts as no message."""
+
+    def __init__(self) -> None:
+        self.received = 0  # messages and what should have been one
+        self.sent = 0
+        self.keepalives = 0  # RFC 5626 pings, STUN, empty and zero datagrams
+        self.malformed = 0
+        self.strays = 0  # responses whose top Via is not ours (18.1.2)
+        self.dropped = 0  # datagrams that found the socket's queue full
+        self.failed = 0  # sends that came to nothing, as far as we heard
+        self.unreachable = 0  # ICMP errors that came back
+        self.connections = 0  # streams open now
+        self.accepted = 0
+        self.connected = 0
+        self.connect_failures = 0
+        self.refused = 0  # connections beyond max_connections
+        self.timed_out = 0  # streams closed for silence or a message without an end
+        self.broken_streams = 0
+        self.own_mistakes = 0  # exceptions out of our own code
