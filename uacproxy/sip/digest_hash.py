@@ -1,0 +1,97 @@
+"""The algorithms of Digest and what they compute (RFC 7616 3.4, RFC 8760).
+
+Client and server side must agree on these sums; both take them from here. MD5 is what
+SIP has, not what anyone would choose: it is marked as no security of ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final, NamedTuple
+
+AUTH: Final = b"auth"
+AUTH_INT: Final = b"auth-int"
+
+
+class Algorithm(NamedTuple):
+    """One hash, alone or in its ``-sess`` form (RFC 7616 6.1)."""
+
+    name: bytes  # as registered
+    hash_name: bytes  # of the hash alone: an HA1 is good for both forms
+    is_session: bool
+    digits: int  # hexadecimal, of everything it computes
+
+
+_HASHES: Final[tuple[tuple[bytes, int], ...]] = (
+    (b"MD5", 32),
+    (b"SHA-256", 64),
+    (b"SHA-512-256", 64),
+)
+
+
+def _known_algorithms() -> dict[bytes, Algorithm]:
+    known: dict[bytes, Algorithm] = {}
+    for name, digits in _HASHES:
+        if name == b"SHA-512-256" and "sha512_256" not in hashlib.algorithms_available:
+            continue
+        known[name.lower()] = Algorithm(name, name, False, digits)
+        known[name.lower() + b"-sess"] = Algorithm(name + b"-sess", name, True, digits)
+    return known
+
+
+_ALGORITHMS: Final[dict[bytes, Algorithm]] = _known_algorithms()
+
+
+def find_algorithm(spelled: bytes) -> Algorithm | None:
+    """Return the algorithm a message names, in any case; an absent one (b"") is MD5."""
+    return _ALGORITHMS.get(spelled.lower() if spelled else b"md5")
+
+
+def hash_hex(algorithm: Algorithm, octets: bytes) -> bytes:
+    """Return H(octets) as the lower case hexadecimal digits that go on the wire."""
+    if algorithm.digits == 32:
+        return hashlib.md5(octets, usedforsecurity=False).hexdigest().encode("ascii")
+    if algorithm.hash_name == b"SHA-256":
+        return hashlib.sha256(octets).hexdigest().encode("ascii")
+    return hashlib.new("sha512_256", octets).hexdigest().encode("ascii")
+
+
+def compute_ha1(algorithm: Algorithm, username: bytes, realm: bytes, password: bytes) -> bytes:
+    """Return H(username:realm:password), which databases keep in place of a password."""
+    return hash_hex(algorithm, b"%b:%b:%b" % (username, realm, password))
+
+
+def compute_response(
+    algorithm: Algorithm,
+    *,
+    ha1: bytes,
+    nonce: bytes,
+    method: bytes,
+    uri: bytes,
+    qop: bytes = b"",
+    nc: bytes = b"",
+    cnonce: bytes = b"",
+    body: bytes = b"",
+) -> bytes:
+    """Return the ``response`` of a request (RFC 7616 3.4.1).
+
+    Args:
+        algorithm: its ``-sess`` form mixes nonce and cnonce into ``ha1`` here.
+        ha1: lower case digits of the hash alone, never of a session.
+        nonce: content of the quoted string, escapes removed.
+        method: of the request.
+        uri: octets of the ``uri`` parameter.
+        qop: b"" is the form of RFC 2069, without ``nc`` and ``cnonce``.
+        nc: eight digits, as sent.
+        cnonce: as sent; the ``-sess`` form needs one.
+        body: of the request; counts with ``auth-int`` only.
+    """
+    if algorithm.is_session:
+        ha1 = hash_hex(algorithm, b"%b:%b:%b" % (ha1, nonce, cnonce))
+    a2 = method + b":" + uri
+    if qop == AUTH_INT:
+        a2 = a2 + b":" + hash_hex(algorithm, body)
+    ha2 = hash_hex(algorithm, a2)
+    if qop:
+        return hash_hex(algorithm, b":".join([ha1, nonce, nc, cnonce, qop, ha2]))
+    return hash_hex(algorithm, b":".join([ha1, nonce, ha2]))
