@@ -177,6 +177,21 @@ async def test_a_socket_left_by_a_killed_service_is_replaced(path: Path) -> None
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_killed_service_whose_number_another_process_has_now_is_no_hindrance(
+    path: Path,
+) -> None:
+    with small_service(f"unix:{path}") as child:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    lock = path.with_name("uacproxy.sock.lock")
+    lock.unlink(missing_ok=True)
+    lock.symlink_to(str(os.getpid()))
+    async with serving(SmallService(), f"unix:{path}"):
+        status, _, _ = await uacctl("--connect", f"unix:{path}", "version")
+    assert status == 0
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_socket_in_use_is_refused_and_stays_in_use(path: Path) -> None:
     async with serving(SmallService(), f"unix:{path}"):
         with pytest.raises(ConfigError) as raised:

@@ -115,7 +115,7 @@ async def listen(
         was = os.umask(0o777 & ~mode)
         try:
             # Binds before it returns: nothing else of this thread runs under the umask.
-            listening = _listening(reactor, _with_mode(parsed, description), factory)
+            listening = _listening(reactor, _with_defaults(parsed, description), factory)
         finally:
             os.umask(was)
         return await listening
@@ -136,8 +136,16 @@ def _listening(
     return cast("Deferred[IListeningPort]", serverFromString(reactor, description).listen(factory))
 
 
-def _with_mode(parsed: Description, description: str) -> str:
-    return description if "mode" in parsed.named else f"{description}:mode={PRIVATE:o}"
+def _with_defaults(parsed: Description, description: str) -> str:
+    """Add what the operator left open.
+
+    Twisted's lock file would name the process that holds the socket. After a kill the
+    number may belong to another process, in a container even to ourselves, and the start
+    would be refused; the probe of ``_make_way`` cannot be mistaken like that.
+    """
+    defaults = {"mode": f"{PRIVATE:o}", "lockfile": "0"}
+    added = [f":{name}={value}" for name, value in defaults.items() if name not in parsed.named]
+    return description + "".join(added)
 
 
 def _make_way(path: str) -> None:
