@@ -18,8 +18,7 @@ from uacproxy.routing.scope import Scope
 from uacproxy.sip.build import build_cancel, build_response
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import VIA
-from uacproxy.transaction.invite_client import InviteClient
-from uacproxy.transaction.non_invite_client import NonInviteClient
+from uacproxy.transaction.client import ClientTransaction
 from uacproxy.transaction.vocabulary import Notice
 from uacproxy.uac.auth import Authorized
 
@@ -89,7 +88,7 @@ class Branch:
         self.cancelled = False
         self._method = request.method
         self._cancel_reasons: list[bytes] = []
-        self._client: InviteClient | NonInviteClient | None = None
+        self._client: ClientTransaction | None = None
         self._ringing = False  # a provisional response came: CANCEL may be sent
         self._timer_c: Timer | None = None
         self._targets: list[Target] = [] if destination.target is None else [destination.target]

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
-from uacproxy.dialog.cseq import shift_cseq, shift_of
+from uacproxy.dialog.cseq import shift_of
 from uacproxy.dialog.dialog import Dialog
 from uacproxy.errors import BadExtension, ParseError, PeerError, ScriptError
 from uacproxy.ports import Flow, Target
 from uacproxy.proxy.forward import finish, prepare
 from uacproxy.proxy.record_route import DID, next_hop_of, take_own_route
-from uacproxy.proxy.response_context import ResponseContext, ServerTransaction
+from uacproxy.proxy.response_context import ResponseContext
 from uacproxy.proxy.target_set import Destination
 from uacproxy.proxy.validate import check_loop, check_request
 from uacproxy.proxy.wiring import Wiring
@@ -31,12 +31,15 @@ from uacproxy.sip.parse import MalformedMessage, describe
 from uacproxy.sip.uri import Uri
 from uacproxy.sip.via import Via
 from uacproxy.transaction.invite_server import InviteServer
+from uacproxy.transaction.server import ServerTransaction
 from uacproxy.uac.restore import Restored, direction, restore_request
 
 Register = Callable[[Message, Flow, Callable[[Message], None]], None]
 
-_OUR_METHODS: Final = b"INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, REFER, " \
+_OUR_METHODS: Final = (
+    b"INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, REFER, "
     b"SUBSCRIBE, NOTIFY, MESSAGE, PUBLISH"
+)
 
 
 @final
@@ -51,9 +54,7 @@ class ProxyCore:
 
     # -- from the transaction table --------------------------------------------------------
 
-    def request_received(
-        self, server: ServerTransaction, request: Message, flow: Flow
-    ) -> None:
+    def request_received(self, server: ServerTransaction, request: Message, flow: Flow) -> None:
         """Take a new request, sound in its required fields."""
         wiring = self._wiring
         wiring.counters.requests += 1
@@ -96,9 +97,9 @@ class ProxyCore:
         else:
             self._forward_ack(scope)
 
-    def cancel_received(self, invite: InviteServer, cancel: Message) -> None:
+    def cancel_received(self, server: InviteServer, cancel: Message) -> None:
         """Hear that an INVITE was cancelled; the CANCEL has its 200 already."""
-        context = invite.context
+        context = server.context
         if isinstance(context, ResponseContext):
             context.cancel(cancel)
 
@@ -115,7 +116,7 @@ class ProxyCore:
         try:
             back = flow.answering(request.via)
             response = build_response(
-                request, error.status, describe(error), self._wiring.table.new_tag()
+                request, error.status, describe(error), self._wiring.table.stateless_tag
             )
         except ParseError:
             return  # no way back
@@ -247,4 +248,3 @@ class ProxyCore:
 
     def _is_our_via(self, via: Via) -> bool:
         return self._wiring.transports.is_ours(via.host, via.port, via.transport)
-

@@ -56,9 +56,7 @@ def _params(wiring: Wiring, scope: Scope, shift: int) -> list[tuple[bytes, bytes
     identities = scope.identities
     if identities is not None and wiring.restores and not identities.is_empty:
         received = scope.received
-        params.extend(
-            wiring.codec.params(identities, received.call_id, received.from_.tag)
-        )
+        params.extend(wiring.codec.params(identities, received.call_id, received.from_.tag))
     if shift:
         params.append((CSEQ_PARAM, b"%d" % shift))
     if scope.dialog is not None:

@@ -22,18 +22,16 @@ from uacproxy.sip.grammar import octets_of
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import (
     PROXY_AUTHENTICATE,
+    ROUTE,
     SERVER,
     WWW_AUTHENTICATE,
     canonical,
 )
-from uacproxy.transaction.invite_server import InviteServer
-from uacproxy.transaction.non_invite_server import NonInviteServer
+from uacproxy.transaction.server import ServerTransaction
 from uacproxy.uac.restore import restore_response
 
 PREFERRED: Final = (401, 407, 415, 420, 484)
 """Of the 4xx these say what the caller could do about it (16.7 step 6)."""
-
-ServerTransaction = InviteServer | NonInviteServer
 
 
 @final
@@ -106,6 +104,8 @@ class ResponseContext:
         request = scope.request.branch_copy()
         if destination.request_uri != request.request_uri:
             request.set_request_uri(destination.request_uri)
+        for route in reversed(destination.path):
+            request.push(ROUTE, route)
         shift = scope.shift if retry is None else retry.shift
         credentials = [] if retry is None else retry.credentials
         index = len(self._branches)
@@ -138,9 +138,7 @@ class ResponseContext:
             branch.refuse(500)
             return
         context = RouteContext(wiring.features, scope)
-        wiring.runner.run(
-            handler, context, script.file, decided, lambda error: branch.refuse(500)
-        )
+        wiring.runner.run(handler, context, script.file, decided, lambda error: branch.refuse(500))
 
     # -- what the branches tell ----------------------------------------------------------
 
@@ -363,4 +361,3 @@ def _gather_challenges(best: Message, failures: list[tuple[Branch, Message]]) ->
         for name in (WWW_AUTHENTICATE, PROXY_AUTHENTICATE):
             for value in response.fields(name):
                 best.append(name, value)
-

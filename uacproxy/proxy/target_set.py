@@ -19,7 +19,7 @@ IsOurs = Callable[[Uri], bool]
 class Destination:
     """One element of the target set."""
 
-    __slots__ = ("next_hop", "q", "request_uri", "target")
+    __slots__ = ("next_hop", "path", "q", "request_uri", "target")
 
     def __init__(
         self,
@@ -27,11 +27,13 @@ class Destination:
         next_hop: bytes = b"",
         target: Target | None = None,
         q: float = 1.0,
+        path: list[bytes] | None = None,
     ) -> None:
         self.request_uri = request_uri
         self.next_hop = next_hop  # URI to send to, b"" for the route set or Request-URI
         self.target = target  # known address, as of a binding behind NAT
         self.q = q
+        self.path = path or []  # Route values toward a binding (RFC 3327)
 
 
 FindLocal = Callable[[Uri], "list[Destination] | None"]

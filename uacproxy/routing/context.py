@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import final
 
-from uacproxy.errors import ScriptError
+from uacproxy.errors import ParseError, ScriptError
 from uacproxy.ports import Flow, Log
 from uacproxy.routing import pseudo
 from uacproxy.routing.functions import Features, UacFunctions
@@ -13,6 +13,7 @@ from uacproxy.sip.grammar import octets_of, text
 from uacproxy.sip.message import Message
 from uacproxy.sip.name_addr import NameAddr
 from uacproxy.sip.names import canonical
+from uacproxy.sip.uri import parse_uri
 
 
 @final
@@ -161,6 +162,13 @@ class RouteContext:
         """Return ``template`` with its pseudo-variables replaced."""
         return pseudo.expand(template, self.scope)
 
+    def is_myself(self, uri: str = "$ru") -> bool:
+        """Tell whether a URI names this service, by address or domain; False for no URI."""
+        try:
+            return self._features.is_ours(parse_uri(octets_of(self.expand(uri))))
+        except ParseError:
+            return False
+
     def track_dialog(self) -> bool:
         """Track the dialog that this request begins (dlg_manage); False when it cannot be."""
         return self._features.track(self.scope)
@@ -189,8 +197,7 @@ class RouteContext:
         for alternative in pattern.split("|"):
             word = alternative.strip()
             if len(word) == 3 and all(
-                wanted in (".", "x", "X", digit)
-                for wanted, digit in zip(word, digits, strict=True)
+                wanted in (".", "x", "X", digit) for wanted, digit in zip(word, digits, strict=True)
             ):
                 return True
         return False

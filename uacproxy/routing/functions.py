@@ -16,7 +16,7 @@ from uacproxy.routing import pseudo
 from uacproxy.routing.scope import Retry, Scope
 from uacproxy.sip.grammar import octets_of, text
 from uacproxy.sip.names import FROM, TO
-from uacproxy.sip.uri import parse_uri
+from uacproxy.sip.uri import Uri, parse_uri
 from uacproxy.uac.account import Account
 from uacproxy.uac.auth import Attempts, authorize
 from uacproxy.uac.credentials import Credential, CredentialList
@@ -47,6 +47,7 @@ class Features:
         "auth_username_avp",
         "counters",
         "credentials",
+        "is_ours",
         "log",
         "restore_mode",
         "set_dialog_variable",
@@ -62,6 +63,7 @@ class Features:
         auth_username_avp: str,
         auth_password_avp: str,
         accounts: Accounts | None,
+        is_ours: Callable[[Uri], bool],
         track: Callable[[Scope], bool],
         set_dialog_variable: pseudo.SetVariable,
         counters: ProxyCounters,
@@ -73,6 +75,7 @@ class Features:
         self.auth_username_avp = auth_username_avp
         self.auth_password_avp = auth_password_avp
         self.accounts = accounts  # None: no reg_db_url
+        self.is_ours = is_ours
         self.track = track
         self.set_dialog_variable = set_dialog_variable
         self.counters = counters
@@ -169,9 +172,7 @@ class UacFunctions:
             if one.name != answer.name or one.realm != answer.realm
         ]
         kept.append(answer)
-        scope.retry = Retry(
-            failure.request.request_uri, failure.next_hop, kept, failure.shift + 1
-        )
+        scope.retry = Retry(failure.request.request_uri, failure.next_hop, kept, failure.shift + 1)
         return True
 
     def _candidates(self, mode: int) -> CredentialList:
@@ -247,4 +248,3 @@ class UacFunctions:
 
     def _write(self, word: str, value: str) -> None:
         pseudo.write(word, value, self._scope, self._features.set_dialog_variable)
-

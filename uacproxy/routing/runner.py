@@ -74,9 +74,7 @@ class Runner:
         why = f"a handler returned {type(result).__name__}, not Relay, Reply, Drop or None"
         self._fail(ScriptError(why, file=file, line=line), file, failed)
 
-    def _fail(
-        self, error: BaseException, file: str, failed: Callable[[ScriptError], None]
-    ) -> None:
+    def _fail(self, error: BaseException, file: str, failed: Callable[[ScriptError], None]) -> None:
         told = script_error(error, file)
         self._counters.script_errors += 1
         self._log.error("route script failed: {error}", error=str(told))

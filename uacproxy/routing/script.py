@@ -136,9 +136,7 @@ def load_script(path: str, source: str) -> Script:
     try:
         code: CodeType = compile(source, path, "exec")
     except SyntaxError as error:
-        raise ScriptError(
-            error.msg or "syntax error", file=path, line=error.lineno or 1
-        ) from error
+        raise ScriptError(error.msg or "syntax error", file=path, line=error.lineno or 1) from error
     except ValueError as error:
         raise ScriptError(str(error), file=path, line=1) from error
     linecache.cache[path] = (len(source), None, source.splitlines(keepends=True), path)

@@ -1,0 +1,135 @@
+"""``twistd uacproxy``: options, the service, its ordered start and stop.
+
+What is wrong in the configuration is printed, all of it, and ends the process with
+status 78 (EX_CONFIG) before anything is opened. SIGTERM and SIGINT stop in order and end
+with status 0; SIGHUP loads the route script anew.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+from typing import Any, Final, final
+
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from twisted.python.usage import Options as TwistedOptions
+
+from uacproxy.app import Application, check_script
+from uacproxy.config.check import CHECKS, load
+from uacproxy.config.ini import ConfigErrors
+from uacproxy.config.schema import Config
+from uacproxy.errors import ScriptError, UacproxyError
+
+EX_CONFIG: Final = 78  # sysexits.h
+EX_FAILED: Final = 1
+
+
+class Options(TwistedOptions):
+    """Command line of ``twistd uacproxy``."""
+
+    synopsis = "[--config FILE]"
+    longdesc = (
+        "A SIP proxy that replaces identities, answers challenges and keeps trunks registered."
+    )
+    optParameters = [
+        ["config", "c", "uacproxy.ini", "The ini file with all settings."]
+    ]
+
+
+def makeService(options: Options) -> IService:  # noqa: N802  (Twisted's name)
+    """Read the configuration and return the service, not yet started.
+
+    Raises:
+        SystemExit: with status 78, after every error was printed.
+    """
+    try:
+        config = load(str(options["config"]), (*CHECKS, check_script)).resolved()
+    except ConfigErrors as errors:
+        for error in errors.errors:
+            sys.stderr.write(f"{error}\n")
+        raise SystemExit(EX_CONFIG) from None
+    return UacproxyService(config)
+
+
+@final
+class UacproxyService(Service):
+    """The Twisted service around an ``Application``."""
+
+    name = "uacproxy"
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._application: Application | None = None
+
+    def startService(self) -> None:  # noqa: N802
+        """Begin to start; a failure is logged and ends the process."""
+        from twisted.internet import reactor  # its choice is the command line's
+
+        super().startService()  # type: ignore[no-untyped-call]
+        self._reactor: Any = reactor
+        self._reactor.callWhenRunning(self._take_signals)
+        self._application = Application(self._config, reactor, self._reactor.stop)
+        started = Deferred.fromCoroutine(self._application.start())
+        started.addErrback(self._start_failed)
+
+    def stopService(self) -> Deferred[None] | None:  # noqa: N802
+        """Stop in order; the reactor waits for it."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        application = self._application
+        if application is None:
+            return None
+        self._application = None
+        stopped: Deferred[None] = Deferred.fromCoroutine(application.stop())
+        stopped.addErrback(lambda failure: application.log.failure("stop failed", failure=failure))
+        return stopped
+
+    def _start_failed(self, failure: Failure) -> None:
+        application = self._application
+        self._application = None
+        error = failure.value
+        if isinstance(error, UacproxyError):
+            sys.stderr.write(f"uacproxy: {error}\n")
+        if application is not None:
+            application.log.failure("start failed", failure=failure)
+        _exit_with(EX_CONFIG if isinstance(error, (ConfigErrors, ScriptError)) else EX_FAILED)
+        self._reactor.callWhenRunning(self._reactor.stop)
+
+    def _take_signals(self) -> None:
+        """Replace the reactor's handlers, which would end the process with the signal's status."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop_asked)
+        signal.signal(signal.SIGHUP, self._reload_asked)
+
+    def _stop_asked(self, *_ignored: object) -> None:
+        self._reactor.callFromThread(self._stop_reactor)
+
+    def _stop_reactor(self) -> None:
+        if self._reactor.running:
+            self._reactor.stop()
+
+    def _reload_asked(self, *_ignored: object) -> None:
+        self._reactor.callFromThread(self._reload_script)
+
+    def _reload_script(self) -> None:
+        application = self._application
+        if application is None:
+            return
+        try:
+            application.reload_script()
+        except ScriptError as error:
+            application.log.error("the old route script goes on: {error}", error=str(error))
+
+
+def _exit_with(status: int) -> None:
+    """Let the process end with ``status`` once twistd has cleaned up after itself."""
+
+    def leave() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+    atexit.register(leave)
