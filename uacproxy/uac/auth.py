@@ -1,0 +1,242 @@
+"""From a 401 or 407 to the field that answers it (RFC 3261 22.2, 22.3, RFC 8760).
+
+Which challenge is answered: of those we hold a credential for, whose algorithm and qop
+we have, and that it makes sense to answer, the one with the longest hash; among equals
+the topmost, which is the server's own preference (RFC 8760 2.4). That RFC lets a policy
+of ours come before the order of the message; the policy is not to let a hop offer less
+than the server did by moving MD5 to the top.
+
+One call builds one field. What earlier challenges of the same request were answered
+with stays with the caller, who sends all of it again (407 from a proxy, then 401 from
+the far end), and raises CSeq.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, final
+
+from uacproxy.errors import NoCredential, UnsupportedChallenge
+from uacproxy.sip.digest import Challenge, parse_challenges, parse_credentials
+from uacproxy.sip.digest_hash import hash_hex
+from uacproxy.sip.message import Message
+from uacproxy.sip.names import (
+    AUTHORIZATION,
+    CALL_ID,
+    CSEQ,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    VIA,
+    WWW_AUTHENTICATE,
+)
+from uacproxy.uac.credentials import Credential, CredentialList
+from uacproxy.uac.digest_client import answer, usable_algorithm
+from uacproxy.uac.nonces import NonceBook
+
+MAX_ANSWERS: Final = 2  # to one realm for one request: the first, and one to a newer nonce
+MAX_REALMS: Final = 8  # for one request
+
+_ASKED_BY: Final[dict[int, tuple[bytes, bytes]]] = {
+    401: (WWW_AUTHENTICATE, AUTHORIZATION),
+    407: (PROXY_AUTHENTICATE, PROXY_AUTHORIZATION),
+}
+
+
+class CredentialRefused(NoCredential):
+    """The peer has seen our credential with this nonce and said no: the password is wrong."""
+
+    code = "credential-refused"
+
+
+class Authorized(NamedTuple):
+    """One answered challenge: the field to add, and what it was made of."""
+
+    name: bytes  # AUTHORIZATION or PROXY_AUTHORIZATION
+    value: bytes
+    username: bytes
+    realm: bytes
+    nonce: bytes
+    nc: int
+
+
+def is_retry_useful(previous_nonce: bytes, challenge: Challenge) -> bool:
+    """Tell whether a challenge that follows an answer may be answered once more.
+
+    It may where the server says that only the nonce was too old, or shows as much by
+    sending another one. The same nonce again means that the password is wrong.
+    """
+    return challenge.stale or challenge.nonce != previous_nonce
+
+
+@final
+class Attempts:
+    """What was answered for one request and its retries; ends what would go on for ever.
+
+    A server that makes a new nonce for each refusal looks the same as one whose nonces
+    last for one request, so the second answer is given and the third is not.
+    """
+
+    def __init__(self) -> None:
+        self._answered: dict[tuple[bytes, bytes], tuple[bytes, int]] = {}
+
+    def allow(self, name: bytes, challenge: Challenge) -> bool:
+        """Tell whether this challenge may be answered in a field called ``name``."""
+        before = self._answered.get((name, challenge.realm))
+        if before is None:
+            return len(self._answered) < MAX_REALMS
+        nonce, times = before
+        return times < MAX_ANSWERS and is_retry_useful(nonce, challenge)
+
+    def note(self, given: Authorized) -> None:
+        """Count an answer to a challenge of this request."""
+        key = (given.name, given.realm)
+        before = self._answered.get(key)
+        self._answered[key] = (given.nonce, 1 if before is None else before[1] + 1)
+
+
+def authorize(
+    request: Message,
+    response: Message,
+    credentials: CredentialList,
+    *,
+    attempts: Attempts | None = None,
+    nonces: NonceBook | None = None,
+    peer: bytes = b"",
+    cnonce: bytes = b"",
+) -> Authorized:
+    """Answer the best challenge of a 401 or 407.
+
+    Args:
+        request: as sent on the branch. What it carries in answer to a nonce is not given
+            a second time; its method, Request-URI and body go into the digest, so the
+            retry has to keep them.
+        response: WWW-Authenticate is read in a 401, Proxy-Authenticate in a 407.
+        credentials: candidates.
+        attempts: of this request; without it the caller has to bound the retries.
+        nonces: learns the challenge and counts the uses of its nonce.
+        peer: whom ``nonces`` shall know it by.
+        cnonce: b"" makes one of the secret, the nonce and the request.
+
+    Raises:
+        NoCredential: none fits a realm that was named.
+        CredentialRefused: what fits has been tried.
+        UnsupportedChallenge: what fits cannot be computed, or there is no challenge.
+    """
+    asked = _ASKED_BY.get(response.status)
+    if asked is None:
+        raise UnsupportedChallenge(f"a {response.status} asks for no credentials")
+    name = asked[1]
+    challenge, credential = _pick(
+        parse_challenges(response, asked[0]), request, name, credentials, attempts
+    )
+    nc = 1
+    if nonces is not None:
+        nonces.remember(credential.username, peer, name, challenge)
+        nc = nonces.next_nc(credential.username, peer, name, challenge)
+    given = build_authorization(request, name, challenge, credential, nc=nc, cnonce=cnonce)
+    if attempts is not None:
+        attempts.note(given)
+    return given
+
+
+def authorize_ahead(
+    request: Message,
+    credentials: CredentialList,
+    *,
+    nonces: NonceBook,
+    peer: bytes,
+) -> list[Authorized]:
+    """Answer before being asked, with the nonces this peer gave earlier (RFC 7616 3.6).
+
+    The answers are not counted in ``Attempts``: a 401 to them is the first challenge of
+    this request. Nothing known gives an empty list.
+    """
+    given: list[Authorized] = []
+    for credential in credentials:
+        for known in nonces.known(credential.username, peer):
+            challenge = known.challenge
+            if credentials.pick(challenge.realm) is not credential:
+                continue
+            nc = nonces.next_nc(credential.username, peer, known.name, challenge)
+            given.append(build_authorization(request, known.name, challenge, credential, nc=nc))
+    return given
+
+
+def build_authorization(
+    request: Message,
+    name: bytes,
+    challenge: Challenge,
+    credential: Credential,
+    *,
+    nc: int,
+    cnonce: bytes = b"",
+) -> Authorized:
+    """Answer one challenge for a request about to be sent.
+
+    Raises:
+        UnsupportedChallenge: it cannot be computed.
+    """
+    if not cnonce:
+        cnonce = _own_cnonce(request, challenge, credential, nc)
+    value = answer(
+        challenge,
+        credential,
+        method=request.method,
+        uri=request.request_uri,
+        nc=nc,
+        cnonce=cnonce,
+        body=request.body,
+    )
+    return Authorized(name, value, credential.username, challenge.realm, challenge.nonce, nc)
+
+
+def _pick(
+    challenges: list[Challenge],
+    request: Message,
+    name: bytes,
+    credentials: CredentialList,
+    attempts: Attempts | None,
+) -> tuple[Challenge, Credential]:
+    """Return the challenge to answer, and with what; the module docstring says which."""
+    if not challenges:
+        raise UnsupportedChallenge("no challenge that can be read")
+    sent = {(one.username, one.realm): one.nonce for one in parse_credentials(request, name)}
+    best: tuple[Challenge, Credential] | None = None
+    longest = 0
+    unsupported: UnsupportedChallenge | None = None
+    refused = False
+    for challenge in challenges:
+        credential = credentials.pick(challenge.realm)
+        if credential is None:
+            continue
+        try:
+            algorithm = usable_algorithm(challenge)
+        except UnsupportedChallenge as error:
+            unsupported = error
+            continue
+        if not credential.can_answer(algorithm):
+            unsupported = UnsupportedChallenge("the HA1 held is of another algorithm")
+            continue
+        nonce = sent.get((credential.username, challenge.realm))
+        useful = nonce is None or is_retry_useful(nonce, challenge)
+        if not useful or (attempts is not None and not attempts.allow(name, challenge)):
+            refused = True
+        elif algorithm.digits > longest:
+            longest = algorithm.digits
+            best = (challenge, credential)
+    if best is not None:
+        return best
+    if refused:
+        raise CredentialRefused("the peer refused our credential")
+    if unsupported is not None:
+        raise unsupported
+    raise NoCredential("no credential for a realm the peer names")
+
+
+def _own_cnonce(request: Message, challenge: Challenge, credential: Credential, nc: int) -> bytes:
+    """Return a cnonce no peer can foresee, and which no other request with this nonce has."""
+    algorithm = usable_algorithm(challenge)
+    secret = credential.ha1(algorithm, challenge.realm)
+    parts = [secret, challenge.nonce, b"%d" % nc]
+    for name in (VIA, CALL_ID, CSEQ):  # a request not yet sent may lack the Via
+        parts.append(request.get(name) or b"")
+    return hash_hex(algorithm, b"\0".join(parts))[:16]

@@ -1,0 +1,82 @@
+"""Nonces kept for the next request, so that it need not be challenged (RFC 7616 3.4, 3.6)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final, final
+
+from uacproxy.sip.digest import Challenge
+
+MAX_REALMS: Final = 8  # of one peer; further ones push the oldest out
+
+
+@final
+class KnownNonce:
+    """The newest challenge of one realm, and how often its nonce has been used."""
+
+    __slots__ = ("challenge", "name", "nc")
+
+    def __init__(self, name: bytes, challenge: Challenge) -> None:
+        self.name = name  # AUTHORIZATION or PROXY_AUTHORIZATION
+        self.challenge = challenge
+        self.nc = 0
+
+
+@final
+class NonceBook:
+    """What each peer asked each user last; the pair not used for longest gives way.
+
+    A peer is whatever octets the caller names it by: the registrar of an account, the
+    next hop of a trunk.
+    """
+
+    def __init__(self, max_entries: int = 10000) -> None:
+        self._max_entries = max_entries
+        self._entries: OrderedDict[tuple[bytes, bytes], list[KnownNonce]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return how many pairs of user and peer there are."""
+        return len(self._entries)
+
+    def remember(self, username: bytes, peer: bytes, name: bytes, challenge: Challenge) -> None:
+        """Note a challenge in place of the realm's former one; the same nonce keeps its count."""
+        key = (username, peer)
+        known = self._entries.get(key)
+        if known is None:
+            known = []
+            self._entries[key] = known
+            if len(self._entries) > self._max_entries:
+                self._entries.popitem(last=False)
+        self._entries.move_to_end(key)
+        fresh = KnownNonce(name, challenge)
+        for at, old in enumerate(known):
+            if old.name == name and old.challenge.realm == challenge.realm:
+                if old.challenge.nonce == challenge.nonce:
+                    fresh.nc = old.nc
+                del known[at]
+                break
+        known.append(fresh)
+        if len(known) > MAX_REALMS:
+            del known[0]
+
+    def next_nc(self, username: bytes, peer: bytes, name: bytes, challenge: Challenge) -> int:
+        """Count one more use of this nonce and return which it is; one not remembered is at 1."""
+        for known in self.known(username, peer):
+            if known.name == name and known.challenge.nonce == challenge.nonce:
+                if known.challenge.realm == challenge.realm:
+                    known.nc += 1
+                    return known.nc
+        return 1
+
+    def known(self, username: bytes, peer: bytes) -> list[KnownNonce]:
+        """Return what there is for a user at a peer, one per field name and realm."""
+        key = (username, peer)
+        known = self._entries.get(key)
+        if known is None:
+            return []
+        self._entries.move_to_end(key)
+        return known.copy()
+
+    def forget(self, username: bytes, peer: bytes) -> None:
+        """Drop all of a user at a peer, as when the account is gone."""
+        self._entries.pop((username, peer), None)
