@@ -36,6 +36,11 @@ class Framer:
         self._head = 0  # length of a head that has ended, its empty line included
         self._body = 0  # octets of body that follow it
 
+    @property
+    def pending(self) -> int:
+        """Return how many octets wait for the rest of their message."""
+        return len(self._buffer)
+
     def feed(self, chunk: bytes, frames: list[bytes]) -> None:
         """Take octets as they came; append every message that is whole to ``frames``.
 
@@ -59,7 +64,7 @@ class Framer:
                 self._looked = 0
                 continue
             if buffer[:2] == b"\r\n":
-                if len(buffer) == 2 or buffer[:3] == b"\r\n\r" and len(buffer) == 3:
+                if len(buffer) == 2 or (buffer[:3] == b"\r\n\r" and len(buffer) == 3):
                     return  # perhaps the first half of a PING
                 if buffer[:4] == PING:
                     frames.append(PING)
