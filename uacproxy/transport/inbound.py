@@ -1,0 +1,157 @@
+"""From octets a peer sent to messages worth handing on (RFC 3261 18.1.2, 18.2.1; RFC 3581 4).
+
+Every listener and connection brings its octets here. What is no message is counted;
+what can still be answered goes to ``reject``. No exception of the code above leaves
+this module, so a mistake of ours costs one message and not a socket.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import Final, final
+
+from uacproxy.counters import TransportCounters
+from uacproxy.errors import ParseError
+from uacproxy.ports import Clock, Flow, Log
+from uacproxy.sip.framing import StreamBroken
+from uacproxy.sip.grammar import split_list
+from uacproxy.sip.limits import LimitSettings
+from uacproxy.sip.message import Message
+from uacproxy.sip.names import VIA
+from uacproxy.sip.parse import MalformedMessage, check_required, parse_message
+
+Deliver = Callable[[Message, Flow], None]
+Reject = Callable[[MalformedMessage, Flow], None]
+IsOurs = Callable[[bytes, int | None, bytes | None], bool]
+
+_BLANK: Final = 0x20  # no start line begins with an octet up to this
+_STUN: Final = 0x04  # STUN messages begin with one below this (RFC 5389 6)
+
+
+@final
+class Inbound:
+    """The border between sockets and the transaction layer."""
+
+    def __init__(
+        self,
+        *,
+        limits: LimitSettings,
+        counters: TransportCounters,
+        is_ours: IsOurs,
+        deliver: Deliver,
+        reject: Reject,
+        clock: Clock,
+        log: Log,
+    ) -> None:
+        """Join the two sides.
+
+        Args:
+            limits: of one message.
+            counters: shared with the sockets.
+            is_ours: says whether the sent-by of a response is one of ours.
+            deliver: hears of each sound message; a request's top Via has ``received``
+                and ``rport`` by then, a response's top Via is ours.
+            reject: hears of each broken request that can be answered: it is no ACK and
+                its top Via could be read, and is marked. ``message`` is never None.
+            clock: for the end of the turn.
+            log: hears one traceback a turn of whatever ``deliver`` and ``reject`` raise.
+        """
+        self._limits = limits
+        self._counters = counters
+        self._is_ours = is_ours
+        self._deliver = deliver
+        self._reject = reject
+        self._clock = clock
+        self._log = log
+        self._logged = False  # a traceback in this turn
+
+    def datagram_received(self, octets: bytes, flow: Flow) -> None:
+        """Take one datagram; keep-alives are counted and done with."""
+        first = octets[0] if octets else 0
+        if first <= _BLANK and (first < _STUN or not octets.strip(b"\r\n ")):
+            self._counters.keepalives += 1
+        else:
+            self.octets_received(octets, flow)
+
+    def octets_received(self, octets: bytes, flow: Flow) -> None:
+        """Take the octets of one message, as a datagram or a framer had them."""
+        self._counters.received += 1
+        try:
+            message = parse_message(octets, self._limits)
+        except MalformedMessage as error:
+            self._malformed_received(error, flow)
+            return
+        try:
+            check_required(message)
+        except ParseError as error:
+            self._malformed_received(MalformedMessage(error, message), flow)
+            return
+        if message.status:
+            via = message.via
+            if not self._is_ours(via.host, via.port, via.transport):
+                self._counters.strays += 1
+                return
+        else:
+            mark_source(message, flow)
+        try:
+            self._deliver(message, flow)
+        except Exception:  # noqa: BLE001  a mistake of ours must not close the listener
+            self._mistake_made()
+
+    def stream_broken(self, error: StreamBroken, flow: Flow) -> None:
+        """Answer, where its head can be read, the message a stream could not be cut at."""
+        self._counters.received += 1
+        self._counters.broken_streams += 1
+        message: Message | None = None
+        if error.head:
+            try:
+                message = parse_message(error.head, self._limits)
+            except MalformedMessage as also:
+                message = also.message
+        self._malformed_received(MalformedMessage(error, message), flow)
+
+    def _malformed_received(self, error: MalformedMessage, flow: Flow) -> None:
+        self._counters.malformed += 1
+        message = error.message
+        if message is None or message.status or message.method == b"ACK":
+            return
+        try:
+            mark_source(message, flow)
+        except ParseError:
+            return  # without a Via no answer finds its way
+        try:
+            self._reject(error, flow)
+        except Exception:  # noqa: BLE001  as above
+            self._mistake_made()
+
+    def _mistake_made(self) -> None:
+        self._counters.own_mistakes += 1
+        if self._logged:
+            return
+        self._logged = True
+        self._clock.callLater(0, self._turn_over)
+        self._log.error(
+            "a message could not be worked on:\n{traceback}", traceback=traceback.format_exc()
+        )
+
+    def _turn_over(self) -> None:
+        self._logged = False
+
+
+def mark_source(request: Message, flow: Flow) -> None:
+    """Write the source address into the top Via (18.2.1, RFC 3581 4), where one is due.
+
+    Further values of the same field stay.
+
+    Raises:
+        ParseError: there is no Via, or the top one cannot be read.
+    """
+    host, port = flow.remote
+    marked = request.via.marked(host.partition("%")[0], port)
+    if marked is None:
+        return
+    value = request.need(VIA)
+    if b"," in value:
+        marked = b", ".join([marked, *split_list(value)[1:]])
+    request.set(VIA, marked)

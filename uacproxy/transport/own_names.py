@@ -1,0 +1,95 @@
+"""By which host and port we are known: sent-by values, and what of a peer's is ours.
+
+RFC 3261 18.1.1 (sent-by), 18.1.2 (responses must carry ours), 16.4 and 16.5 (Route and
+Request-URI that name us).
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from uacproxy.settings import Address, ListenAddress
+from uacproxy.sip.via import DEFAULT_PORTS
+from uacproxy.transport.addresses import (
+    LocalAddresses,
+    address_in_reference,
+    canonical_address,
+    family_of,
+    is_wildcard,
+    reference_of,
+)
+
+_ANY_TRANSPORT: Final = b""
+
+
+@final
+class OwnNames:
+    """The listening addresses as they are bound, and the one advertised instead.
+
+    A listener on ``0.0.0.0`` or ``[::]`` stands for every address of this machine, as
+    the kernel knows them at the time of the question; names beside ``advertise`` are
+    none of ours here, ``[sip] domains`` has those.
+    """
+
+    def __init__(self, advertise: Address | None, local: LocalAddresses) -> None:
+        self._advertise = advertise
+        self._local = local
+        self._exact: set[tuple[bytes, int, bytes]] = set()  # host, port, transport
+        self._wildcard: set[tuple[bool, int, bytes]] = set()  # is IPv6, port, transport
+
+    def add(self, listening: ListenAddress) -> None:
+        """Note an address a socket is bound to; its port is the real one."""
+        for transport in (listening.transport, _ANY_TRANSPORT):
+            if is_wildcard(listening.host):
+                self._wildcard.add((":" in listening.host, listening.port, transport))
+            else:
+                host = canonical_address(listening.host) or listening.host
+                self._exact.add((reference_of(host), listening.port, transport))
+            if self._advertise is not None:
+                port = self._advertise.port or listening.port
+                self._exact.add((self._advertised(), port, transport))
+
+    def sent_by(self, listening: ListenAddress, remote: str) -> bytes:
+        """Return HOST:PORT for a message from this listener to the address ``remote``.
+
+        ``advertise`` wins, unless it is an address of the other family; a wildcard
+        listener is named by the address the kernel sends from.
+        """
+        if self._advertise is not None and self._speaks_for(listening):
+            return self._advertised() + b":%d" % (self._advertise.port or listening.port)
+        host = listening.host
+        if is_wildcard(host):
+            host = self._local.toward(remote) or host
+        return reference_of(host) + b":%d" % listening.port
+
+    def is_ours(self, host: bytes, port: int | None, transport: bytes | None) -> bool:
+        """Tell whether a URI or sent-by names a listener.
+
+        Args:
+            host: in lower case, an IPv6 reference in brackets.
+            port: None is the default of ``transport``.
+            transport: as in Via; None fits a listener of any transport.
+        """
+        wanted = transport or _ANY_TRANSPORT
+        if port is None:
+            port = DEFAULT_PORTS.get(wanted, 5060)
+        if (host, port, wanted) in self._exact:
+            return True
+        address = address_in_reference(host)
+        if address is None:
+            return False
+        if (reference_of(address), port, wanted) in self._exact:
+            return True
+        if (":" in address, port, wanted) not in self._wildcard:
+            return False
+        return self._local.is_local(address)
+
+    def _advertised(self) -> bytes:
+        assert self._advertise is not None
+        host = self._advertise.host
+        return reference_of(canonical_address(host) or host.lower())
+
+    def _speaks_for(self, listening: ListenAddress) -> bool:
+        assert self._advertise is not None
+        host = self._advertise.host
+        return canonical_address(host) is None or family_of(host) == family_of(listening.host)

@@ -1,0 +1,168 @@
+"""All sockets of the service behind one door: ``SocketSet`` fits ``ports.Transports``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import final
+
+from twisted.internet.defer import Deferred, fail, succeed
+
+from uacproxy.counters import TransportCounters
+from uacproxy.errors import ConfigError
+from uacproxy.ports import Flow, Log, Target
+from uacproxy.settings import Address, ListenAddress
+from uacproxy.sip.limits import LimitSettings
+from uacproxy.transport.addresses import (
+    LocalAddresses,
+    canonical_address,
+    is_loopback,
+    is_wildcard,
+)
+from uacproxy.transport.bind import bound_socket, bound_to
+from uacproxy.transport.inbound import Deliver, Inbound, Reject
+from uacproxy.transport.own_names import OwnNames
+from uacproxy.transport.reactor import SocketReactor
+from uacproxy.transport.streams import MESSAGE_TIMEOUT, Streams
+from uacproxy.transport.udp import UdpListener
+
+
+@final
+class SocketSet:
+    """The listeners and connections of one service, between ``open`` and ``close``."""
+
+    def __init__(
+        self,
+        *,
+        reactor: SocketReactor,
+        listen: Sequence[ListenAddress],
+        advertise: Address | None,
+        limits: LimitSettings,
+        counters: TransportCounters,
+        deliver: Deliver,
+        reject: Reject,
+        log: Log,
+        tcp_idle: float,
+        tcp_connect_timeout: float,
+        tcp_message_timeout: float = MESSAGE_TIMEOUT,
+    ) -> None:
+        """Prepare; no socket is made yet.
+
+        Args:
+            reactor: Twisted's.
+            listen: in the order of the setting, which also is the order of preference.
+            advertise: host and port peers are told instead of the bound ones; port 0
+                takes each listener's own.
+            limits: of messages and connections.
+            counters: of all sockets together.
+            deliver: hears of each sound message; see ``Inbound``.
+            reject: hears of each broken request that can be answered.
+            log: hears of our own mistakes.
+            tcp_idle: s without traffic before a connection is closed.
+            tcp_connect_timeout: s to connect.
+            tcp_message_timeout: s from the first octet of a message to its last.
+        """
+        self._reactor = reactor
+        self._listen = listen
+        self._counters = counters
+        self._addresses = LocalAddresses(reactor.seconds)
+        self._names = OwnNames(advertise, self._addresses)
+        self._inbound = Inbound(
+            limits=limits,
+            counters=counters,
+            is_ours=self._names.is_ours,
+            deliver=deliver,
+            reject=reject,
+            clock=reactor,
+            log=log,
+        )
+        self._streams = Streams(
+            reactor=reactor,
+            inbound=self._inbound,
+            names=self._names,
+            limits=limits,
+            counters=counters,
+            idle=tcp_idle,
+            connect_timeout=tcp_connect_timeout,
+            message_timeout=tcp_message_timeout,
+        )
+        self._udp: dict[ListenAddress, UdpListener] = {}
+        self._tcp: list[ListenAddress] = []
+
+    @property
+    def local_addresses(self) -> list[ListenAddress]:
+        """Return what is bound, with real ports: UDP first, each in the order of the setting."""
+        return [*self._udp, *self._tcp]
+
+    def open(self) -> Deferred[None]:
+        """Bind everything, or nothing.
+
+        Fails with ConfigError, naming the first word that could not be bound and why.
+        """
+        bound = []
+        try:
+            for listening in self._listen:
+                bound.append((listening, bound_socket(listening)))
+        except ConfigError as error:
+            for _, made in bound:
+                made.close()
+            return fail(error)
+        for asked, made in bound:
+            listening = bound_to(asked, made)
+            self._names.add(listening)
+            if listening.transport == b"UDP":
+                self._udp[listening] = UdpListener(
+                    made,
+                    listening,
+                    reactor=self._reactor,
+                    inbound=self._inbound,
+                    names=self._names,
+                    counters=self._counters,
+                )
+            else:
+                self._streams.listen(made, listening)
+                self._tcp.append(listening)
+        return succeed(None)
+
+    def close(self) -> Deferred[None]:
+        """Close everything; fires when the last connection is gone, within two seconds or so."""
+        for listener in self._udp.values():
+            listener.close()
+        return self._streams.close()
+
+    def flow_to(self, target: Target) -> Flow | None:
+        """Return a flow to an address; None for a transport or family we do not listen on.
+
+        Of several listeners the best is the one bound to the address the kernel would
+        send from; then one on loopback for a loopback target; then a wildcard; then the
+        first in the order of the setting, loopback last. A TCP connection is opened by
+        the first send and comes from the chosen listener's address.
+        """
+        host = canonical_address(target.host)
+        if host is None:
+            return None
+        if target.transport == b"UDP":
+            chosen = self._nearest(self._udp, host)
+            return None if chosen is None else self._udp[chosen].flow(host, target.port)
+        if target.transport == b"TCP":
+            chosen = self._nearest(self._tcp, host)
+            return None if chosen is None else self._streams.flow(chosen, host, target.port)
+        return None
+
+    def is_ours(self, host: bytes, port: int | None, transport: bytes | None) -> bool:
+        """Tell whether a URI or sent-by names one of our listeners; see ``OwnNames``."""
+        return self._names.is_ours(host, port, transport)
+
+    def _nearest(self, listening: Iterable[ListenAddress], host: str) -> ListenAddress | None:
+        fitting = [each for each in listening if (":" in each.host) == (":" in host)]
+        if len(fitting) < 2:
+            return fitting[0] if fitting else None
+        source = self._addresses.toward(host)
+        return min(fitting, key=lambda each: _distance(each.host, host, source))
+
+
+def _distance(bound: str, host: str, source: str) -> int:
+    if canonical_address(bound) == source:
+        return 0
+    if is_loopback(bound):
+        return 1 if is_loopback(host) else 4
+    return 2 if is_wildcard(bound) else 3
