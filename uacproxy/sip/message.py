@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from uacproxy.errors import ParseError
+from uacproxy.errors import OwnMistake, ParseError
 from uacproxy.sip import names as known
 from uacproxy.sip.grammar import WHITE, is_token, parse_number, split_list, unfold
 from uacproxy.sip.name_addr import NameAddr, parse_name_addr, split_name_addrs
@@ -241,18 +241,25 @@ class Message:
     def swap_value(self, name: bytes, old: bytes, new: bytes) -> None:
         """Put ``new`` where ``old`` begins the value of the first field called ``name``.
 
-        Everything else of the line stays: name, white space, what follows ``old``. A
-        folded value is unfolded first.
+        Everything else of the line stays: name, white space, what follows ``old``, folds
+        there included. A value folded within ``old`` is unfolded first.
+
+        Raises:
+            OwnMistake: there is no such field, or its value begins otherwise.
         """
         at = self.find(name)
+        if at < 0:
+            raise OwnMistake("no such field to edit")
         line = self.lines[at]
-        begin = line.find(old, line.find(b":") + 1) if at >= 0 else -1
-        if begin < 0:
-            value = value_of(line)
-            self.set(name, new + value[len(old) :] if value.startswith(old) else new)
+        value = line[line.find(b":") + 1 :].lstrip(WHITE)
+        if value.startswith(old):
+            self.lines[at] = line[: len(line) - len(value)] + new + value[len(old) :]
+            self._forget(name)
             return
-        self.lines[at] = line[:begin] + new + line[begin + len(old) :]
-        self._forget(name)
+        value = value_of(line)
+        if not value.startswith(old):
+            raise OwnMistake("the value begins otherwise")
+        self.set(name, new + value[len(old) :])
 
     def append(self, name: bytes, value: bytes) -> None:
         """Add a field behind all others."""
