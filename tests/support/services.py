@@ -49,7 +49,11 @@ class DidNotStart(Exception):
 
 
 class Server:
-    """One child process, leader of its own group; it ends with us even if we are killed."""
+    """One child process, leader of its own group.
+
+    It ends with the thread that started it, even if that is killed, so start it from the
+    main thread.
+    """
 
     def __init__(
         self,
