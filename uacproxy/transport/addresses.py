@@ -66,8 +66,23 @@ def is_loopback(host: str) -> bool:
 class LocalAddresses:
     """Answers about our own addresses, each asked of the kernel at most twice a minute."""
 
-    def __init__(self, seconds: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        seconds: Callable[[], float],
+        *,
+        source_toward: Callable[[str], str] | None = None,
+        can_bind: Callable[[str], bool] | None = None,
+    ) -> None:
+        """Know nothing yet.
+
+        Args:
+            seconds: the time, s.
+            source_toward: asks the kernel for the way to an address; absent: by a socket.
+            can_bind: asks the kernel whether an address is local; absent: by a socket.
+        """
         self._seconds = seconds
+        self._source_toward = source_toward or _source_toward
+        self._can_bind = can_bind or _can_bind
         self._toward: dict[str, str] = {}
         self._local: dict[str, bool] = {}
         self._since = seconds()
@@ -77,7 +92,7 @@ class LocalAddresses:
         self._forget_old()
         found = self._toward.get(host)
         if found is None:
-            found = _source_toward(host)
+            found = self._source_toward(host)
             if len(self._toward) < MOST_KEPT:
                 self._toward[host] = found
         return found
@@ -87,7 +102,7 @@ class LocalAddresses:
         self._forget_old()
         found = self._local.get(host)
         if found is None:
-            found = _can_bind(host)
+            found = self._can_bind(host)
             if len(self._local) < MOST_KEPT:
                 self._local[host] = found
         return found

@@ -1,0 +1,160 @@
+"""A UDP listener whose socket has no room: what waits, what is dropped, what fails."""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from typing import Any, cast
+
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+
+from tests.support.log import KeptLog
+from uacproxy.counters import TransportCounters
+from uacproxy.settings import ListenAddress
+from uacproxy.sip.limits import LimitSettings
+from uacproxy.testing.clock import SteppingClock
+from uacproxy.transport.addresses import LocalAddresses
+from uacproxy.transport.inbound import Inbound
+from uacproxy.transport.own_names import OwnNames
+from uacproxy.transport.udp import MAX_FLOWS, MAX_WAITING, READ_AT_ONCE, UdpListener
+
+
+class FakeSocket:
+    """A socket that takes what the test lets it take."""
+
+    family = socket.AF_INET
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.room = 0  # datagrams
+        self.error: OSError | None = None
+        self.arrived: deque[tuple[bytes, tuple[str, int]]] = deque()
+
+    def sendto(self, octets: bytes, address: object) -> None:
+        if self.error is not None:
+            raise self.error
+        if not self.room:
+            raise BlockingIOError
+        self.room -= 1
+        self.sent.append(octets)
+
+    def recvfrom(self, _most: int) -> tuple[bytes, tuple[str, int]]:
+        if not self.arrived:
+            raise BlockingIOError
+        return self.arrived.popleft()
+
+    def recvmsg(self, *_: int) -> None:
+        raise BlockingIOError
+
+    def setsockopt(self, *_: int) -> None: ...
+
+    def getsockopt(self, *_: int) -> int:
+        return 0
+
+    def close(self) -> None: ...
+
+
+class FakeReactor(SteppingClock):
+    def __init__(self) -> None:
+        super().__init__()
+        self.readers: set[object] = set()
+        self.writers: set[object] = set()
+        self.addReader = self.readers.add
+        self.addWriter = self.writers.add
+        self.removeReader = self.readers.discard
+        self.removeWriter = self.writers.discard
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.reactor = FakeReactor()
+        self.socket = FakeSocket()
+        self.counters = TransportCounters()
+        self.failures: list[str] = []
+        names = OwnNames(None, LocalAddresses(self.reactor.seconds))
+        inbound = Inbound(
+            limits=LimitSettings(),
+            counters=self.counters,
+            is_ours=names.is_ours,
+            deliver=lambda _message, _flow: None,
+            reject=lambda _error, _flow: None,
+            clock=self.reactor,
+            log=KeptLog(),
+        )
+        self.listener = UdpListener(
+            cast(socket.socket, self.socket),
+            ListenAddress(b"UDP", "127.0.0.1", 5060),
+            reactor=cast(Any, self.reactor),
+            inbound=inbound,
+            names=names,
+            counters=self.counters,
+        )
+        self.flow = self.listener.flow("127.0.0.1", 5062)
+
+    def send(self, octets: bytes) -> None:
+        self.flow.send(octets, lambda: self.failures.append(octets.decode()))
+
+    @property
+    def waits_to_write(self) -> bool:
+        return self.listener in self.reactor.writers
+
+
+def test_what_finds_no_room_waits_and_leaves_in_its_order() -> None:
+    bench = Bench()
+    for octets in (b"one", b"two", b"three"):
+        bench.send(octets)
+    assert (bench.socket.sent, bench.waits_to_write) == ([], True)
+    bench.socket.room = 2
+    bench.listener.doWrite()
+    bench.socket.room = 2
+    bench.send(b"four")
+    assert (bench.socket.sent, bench.waits_to_write) == ([b"one", b"two"], True)
+    bench.listener.doWrite()
+    assert bench.socket.sent == [b"one", b"two", b"three", b"four"]
+    assert (bench.waits_to_write, bench.counters.sent) == (False, 4)
+
+
+def test_more_than_can_wait_is_dropped_and_counted_like_a_loss() -> None:
+    bench = Bench()
+    for _ in range(MAX_WAITING + 3):
+        bench.send(b"v")
+    bench.reactor.run_for(1.0)
+    assert (bench.counters.dropped, bench.failures) == (3, [])
+
+
+def test_a_refusal_while_waiting_fails_that_datagram_alone() -> None:
+    bench = Bench()
+    bench.send(b"one")
+    bench.socket.error = OSError(90, "too long")
+    bench.listener.doWrite()
+    assert bench.failures == []
+    bench.reactor.run_for(0.0)
+    assert (bench.failures, bench.waits_to_write) == (["one"], False)
+
+
+def test_a_wake_up_reads_no_more_than_its_share() -> None:
+    bench = Bench()
+    bench.socket.arrived.extend((b"rubbish", ("127.0.0.1", 5062)) for _ in range(READ_AT_ONCE + 1))
+    bench.listener.doRead()
+    assert bench.counters.received == READ_AT_ONCE
+    bench.listener.doRead()
+    assert bench.counters.received == READ_AT_ONCE + 1
+
+
+def test_an_error_condition_is_not_the_end() -> None:
+    bench = Bench()
+    bench.send(b"one")
+    bench.reactor.readers.clear()
+    bench.reactor.writers.clear()
+    bench.listener.connectionLost(cast(Any, Failure)(ConnectionDone()))
+    assert bench.listener in bench.reactor.readers
+    assert bench.waits_to_write
+
+
+def test_flows_are_forgotten_before_they_are_too_many() -> None:
+    bench = Bench()
+    for port in range(MAX_FLOWS):
+        bench.listener.flow("127.0.0.2", port)
+    assert bench.listener.flow("127.0.0.1", 5062) is not bench.flow
+    assert bench.listener.flow("127.0.0.2", 1) is bench.listener.flow("127.0.0.2", 1)
