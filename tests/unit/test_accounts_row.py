@@ -43,6 +43,7 @@ def test_an_empty_required_column_skips_the_row(column: str) -> None:
     with pytest.raises(BadRow, match=f"{column}: is empty") as caught:
         check_row({**ROW, column: ""})
     assert caught.value.column == column
+    assert caught.value.code == "bad-row"
 
 
 @pytest.mark.parametrize("column", ["l_username", "l_domain", "r_username", "auth_username"])

@@ -117,6 +117,10 @@ def test_the_same_trouble_is_counted_each_time_and_logged_once_until_it_is_over(
     assert bench.counted == ["store-unavailable"] * 3
     assert len(bench.log.told("warn")) == 1
     assert bench.log.told("info") == ["store bench: works again"]
+    bench.put(b"a", b"2")
+    bench.clock.advance(INTERVAL)
+    bench.refuse()
+    assert len(bench.log.told("warn")) == 2
 
 
 def test_while_the_medium_is_away_the_oldest_keys_give_way() -> None:
@@ -128,6 +132,18 @@ def test_while_the_medium_is_away_the_oldest_keys_give_way() -> None:
     bench.accept()
     assert sorted(key for _, key in bench.medium) == [b"a", b"c", b"d"]
     assert bench.counted == ["store-write-dropped"]
+
+
+def test_a_batch_that_failed_is_older_than_what_came_meanwhile() -> None:
+    bench = Bench(max_pending=2)
+    bench.put(b"a", b"1")
+    bench.put(b"b", b"2")
+    bench.clock.advance(INTERVAL)
+    bench.put(b"c", b"3")
+    bench.refuse()
+    bench.clock.advance(RETRY_IN)
+    bench.accept()
+    assert sorted(key for _, key in bench.medium) == [b"b", b"c"]
 
 
 def test_many_writes_go_in_several_batches_without_waiting() -> None:

@@ -37,10 +37,9 @@ _HA1_LENGTHS: Final = (32, 64)  # MD5, SHA-256 and SHA-512-256
 class BadRow(FeatureError):
     """A row that cannot be an account; says which and why, never with a secret."""
 
-    code = "bad-row"
-
     def __init__(self, l_uuid: str, column: str, why: str) -> None:
         super().__init__(f"account {l_uuid!a}: {column}: {why}")
+        self.code = "bad-row"  # of the instance: a compiled class does not override the class's
         self.l_uuid = l_uuid
         self.column = column
 
