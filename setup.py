@@ -21,9 +21,9 @@ from setuptools.errors import BaseError, CCompilerError
 
 HERE = Path(__file__).resolve().parent
 
-# A folder stands for every module in it. To compile one more, name it here; left out
-# are error and port definitions (nothing hot, and subclassed outside), package
-# __init__ files, and routing.script with routing.actions, which operators' code meets.
+# A folder stands for every module in it, but for __init__.py. To compile one more, name
+# it here. Left out are errors and ports (nothing hot, and implemented outside), routing's
+# script and actions (operators' code meets them) and the registrar (seldom asked).
 CORE = (
     "uacproxy/counters.py",
     "uacproxy/sip/",
@@ -31,8 +31,11 @@ CORE = (
     "uacproxy/dialog/",
     "uacproxy/uac/",
     "uacproxy/routing/context.py",
+    "uacproxy/routing/functions.py",
     "uacproxy/routing/pseudo.py",
     "uacproxy/routing/rules.py",
+    "uacproxy/routing/runner.py",
+    "uacproxy/routing/scope.py",
     "uacproxy/proxy/",
 )
 
