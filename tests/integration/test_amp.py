@@ -409,6 +409,7 @@ async def test_a_malformed_question_is_a_fault(
         box(_answer=b"1"),
         box(_error=b"1", _error_code=b"x", _error_description=b"y"),
         box(_command=b"Call", verb=b"version"),
+        box(_command=b"Call", _ask=b"1", _answer=b"1"),
         box(_command=b"x" * 60_000, _ask=b"1"),
         b"\0\0",
     ],

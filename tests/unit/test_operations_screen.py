@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 
+import pytest
+
 from uacproxy.manage.screen import JsonScreen, PlainScreen, printable
 
 
@@ -68,3 +70,25 @@ def test_an_empty_list_says_so() -> None:
 
 def test_what_a_peer_sent_cannot_steer_the_terminal() -> None:
     assert printable("\x1b[2J\x9b1m\r\udcff") == r"\x1b[2J\x9b1m\x0d\xdcff"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_one_table_too_with_one_heading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TERM", "dumb")
+    out = Terminal()
+    screen = PlainScreen(out, ["name", "state"])
+    screen.rows([{"name": "a-long-name", "state": "up"}])
+    screen.rows([{"name": "[b]", "state": "down"}])
+    screen.end()
+    lines = out.getvalue().splitlines()
+    assert [line.split() for line in lines] == [
+        ["name", "state"],
+        ["a-long-name", "up"],
+        ["[b]", "down"],
+    ]
+    assert lines[1].index("up") == lines[2].index("down")

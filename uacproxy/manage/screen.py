@@ -96,11 +96,12 @@ class PlainScreen:
                 max(len(name), *(len(row[at]) for row in cells))
                 for at, name in enumerate(self._columns)
             ]
+        if not self._out.isatty():
+            self._write_columns([self._columns, *cells] if first else cells)
+            return
         table = Table(box=None, pad_edge=False, show_header=first, header_style="bold")
         for name, width in zip(self._columns, self._widths, strict=True):
-            table.add_column(
-                name, min_width=width if self._console.width == UNBOUNDED else None, overflow="fold"
-            )
+            table.add_column(name, width=width, overflow="fold")
         for row in cells:
             table.add_row(*map(Text, row))
         self._write(table)
@@ -109,6 +110,12 @@ class PlainScreen:
         """Say that a list is empty."""
         if not self._widths:
             self._write(Text("none"))
+
+    def _write_columns(self, lines: list[list[str]]) -> None:
+        # A pipe may take 100,000 rows, and rich needs milliseconds for each.
+        for cells in lines:
+            padded = map(str.ljust, cells, self._widths)
+            self._out.write("  ".join(padded).rstrip() + "\n")
 
     def _write(self, what: RenderableType) -> None:
         # Captured, because a console that meets a closed pipe ends the program itself.
