@@ -331,7 +331,9 @@ def test_what_is_no_record_of_ours_is_corrupt(octets: bytes) -> None:
 )
 def test_every_record_reads_back(bindings: list[Binding]) -> None:
     found = decode_bindings(encode_bindings(bindings))
-    names = Binding.__slots__
+    names = (
+        "contact params expires_at_utc q call_id cseq received behind_nat path instance reg_id"
+    ).split()
     assert [[getattr(one, name) for name in names] for one in found] == [
         [getattr(one, name) for name in names] for one in bindings
     ]
