@@ -1,0 +1,281 @@
+"""Time for transactions: the delays of RFC 3261 table 4, and a clock of one beat.
+
+SIP has few durations, and most timers are cancelled. ``BeatClock`` therefore keeps a
+queue for each duration, in which what is set later is due later, and a cancelled timer
+only loses its callee; whoever owns the clock calls ``beat`` every 50 ms or less.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Final, final
+
+from uacproxy.transaction.vocabulary import Input
+
+T1: Final = 0.5  # s, estimate of a round trip
+T2: Final = 4.0  # s, longest pause between two sends
+T4: Final = 5.0  # s, longest life of a message in the network
+SHORTEST_D: Final = 32.0  # s, over unreliable transports (17.1.1.2)
+NEVER: Final = -1.0
+
+MOST_QUEUES: Final = 64
+MOST_SEEN: Final = 256  # delays asked for once, remembered in case they come again
+WORTH_DROPPING: Final = 256  # entries
+
+
+@final
+class TimerValues:
+    """Delay of each timer, s, on one kind of transport; ``NEVER`` where it does not run."""
+
+    def __init__(self, *, reliable: bool, t1: float = T1, t2: float = T2, t4: float = T4) -> None:
+        self.t2 = t2
+        lifetime = 64 * t1
+        at_t2 = _time_until_t2(t1, t2)
+        delays = {
+            Input.TIMER_A: NEVER if reliable else t1,
+            Input.TIMER_B: lifetime,
+            Input.TIMER_D: 0.0 if reliable else max(SHORTEST_D, lifetime),
+            Input.TIMER_E: NEVER if reliable else t1,
+            Input.TIMER_F: lifetime,
+            Input.TIMER_G: NEVER if reliable else t1,
+            Input.TIMER_H: lifetime,
+            Input.TIMER_I: 0.0 if reliable else t4,
+            Input.TIMER_J: 0.0 if reliable else lifetime,
+            Input.TIMER_K: 0.0 if reliable else t4,
+            Input.TIMER_L: lifetime,
+            Input.TIMER_M: lifetime,
+            Input.TIMER_E_AT_T2: at_t2,
+            Input.TIMER_F_OVER: lifetime - at_t2,
+        }
+        self.delay: list[float] = [delays.get(what, NEVER) for what in Input]
+
+
+def _time_until_t2(t1: float, t2: float) -> float:
+    """Return when a client's timer E is set to T2 for the first time (RFC 4320 4.1), s.
+
+    3.5 s with the usual values. Odd ones are kept from outliving the client.
+    """
+    passed = pause = t1
+    while pause * 2 < t2 and passed < 32 * t1:
+        pause *= 2
+        passed += pause
+    return passed
+
+
+@final
+class BeatTimer:
+    """A call on a ``BeatClock``, pending until it has run or was cancelled."""
+
+    __slots__ = ("_args", "_call", "_row", "due")
+
+    def __init__(
+        self, due: float, call: Callable[..., object], args: tuple[Any, ...], row: _Row
+    ) -> None:
+        self.due = due  # s, on the clock's time
+        self._call: Callable[..., object] | None = call
+        self._args = args
+        self._row = row
+
+    def active(self) -> bool:
+        """Tell whether the call has neither run nor been cancelled."""
+        return self._call is not None
+
+    def cancel(self) -> None:
+        """Forget the call, and whom it would have called; a second time does nothing."""
+        if self._call is not None:
+            self._call = None
+            self._args = ()
+            self._row.one_died()
+
+    def run(self) -> None:
+        """Call; for the clock alone."""
+        call = self._call
+        args = self._args
+        self._call = None
+        self._args = ()
+        if call is not None:
+            call(*args)
+
+
+class _Row(ABC):
+    """Timers in some order; the dead are dropped before they are the most."""
+
+    def __init__(self) -> None:
+        self.dead = 0  # cancelled, still in the row
+
+    def one_died(self) -> None:
+        self.dead += 1
+        if self.dead >= WORTH_DROPPING and self.dead > self.pending():
+            self.drop_dead()
+            self.dead = 0
+
+    @abstractmethod
+    def pending(self) -> int:
+        """Return how many are neither dead nor taken."""
+
+    @abstractmethod
+    def drop_dead(self) -> None:
+        """Let go of every dead timer."""
+
+    @abstractmethod
+    def take_due(self, now: float) -> BeatTimer | None:
+        """Remove and return a live timer due by ``now``, None when there is none."""
+
+
+@final
+class _Queue(_Row):
+    """Timers of one duration in the order they were set, which is that of their due times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.timers: list[BeatTimer] = []
+        self.head = 0  # those before it were taken
+
+    def pending(self) -> int:
+        return len(self.timers) - self.head - self.dead
+
+    def drop_dead(self) -> None:
+        self.timers = [timer for timer in self.timers[self.head :] if timer.active()]
+        self.head = 0
+
+    def take_due(self, now: float) -> BeatTimer | None:
+        while self.head < len(self.timers):
+            timer = self.timers[self.head]
+            live = timer.active()
+            if live and timer.due > now:
+                break
+            self.head += 1
+            if live:
+                return timer
+            self.dead -= 1
+        if self.head * 2 > len(self.timers):  # else the rest costs more to move
+            del self.timers[: self.head]
+            self.head = 0
+        return None
+
+
+@final
+class _Heap(_Row):
+    """Timers of odd durations, the next due on top."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.timers: list[tuple[float, int, BeatTimer]] = []
+        self.serial = 0  # tells apart what is due at the same time
+
+    def push(self, timer: BeatTimer) -> None:
+        self.serial += 1
+        heapq.heappush(self.timers, (timer.due, self.serial, timer))
+
+    def pending(self) -> int:
+        return len(self.timers) - self.dead
+
+    def drop_dead(self) -> None:
+        self.timers = [entry for entry in self.timers if entry[2].active()]
+        heapq.heapify(self.timers)
+
+    def take_due(self, now: float) -> BeatTimer | None:
+        while self.timers:
+            due, _, timer = self.timers[0]
+            live = timer.active()
+            if live and due > now:
+                break
+            heapq.heappop(self.timers)
+            if live:
+                return timer
+            self.dead -= 1
+        return None
+
+
+@final
+class BeatClock:
+    """A ``ports.Clock`` whose calls run at the first beat after they are due, never before.
+
+    A delay asked for a second time gets a queue of its own; those asked for once, such as
+    delays with jitter, share a heap. What runs in one beat runs in the order of due times
+    only among equal delays.
+
+    Args:
+        now: monotonic time, s.
+        on_error: hears what a callee raised; the other calls of the beat still run.
+    """
+
+    def __init__(self, now: Callable[[], float], on_error: Callable[[Exception], None]) -> None:
+        self._now = now
+        self._on_error = on_error
+        self._queues: dict[float, _Queue] = {}
+        self._seen: set[float] = set()
+        self._soon = _Queue()  # no delay: at the next beat
+        self._odd = _Heap()
+
+    def seconds(self) -> float:
+        """Return the current time, s."""
+        return self._now()
+
+    @property
+    def pending(self) -> int:
+        """Return how many calls are waiting."""
+        waiting = self._soon.pending() + self._odd.pending()
+        for queue in self._queues.values():
+            waiting += queue.pending()
+        return waiting
+
+    def callLater(  # noqa: N802  (Twisted's name)
+        self, delay: float, callable: Callable[..., object], *args: Any
+    ) -> BeatTimer:
+        """Run ``callable(*args)`` at the first beat after ``delay`` seconds, never in this one."""
+        due = self._now() + delay
+        queue = self._queues.get(delay)
+        if queue is None:
+            if delay <= 0.0:
+                queue = self._soon
+            else:
+                queue = self._queue_for(delay)
+                if queue is None:
+                    timer = BeatTimer(due, callable, args, self._odd)
+                    self._odd.push(timer)
+                    return timer
+        timer = BeatTimer(due, callable, args, queue)
+        queue.timers.append(timer)
+        return timer
+
+    def _queue_for(self, delay: float) -> _Queue | None:
+        """Make a queue where one is due; None sends the delay to the heap."""
+        if delay not in self._seen:
+            if len(self._seen) >= MOST_SEEN:
+                self._seen.clear()
+            self._seen.add(delay)
+            return None
+        if len(self._queues) >= MOST_QUEUES:
+            self._queues = {
+                delay: queue for delay, queue in self._queues.items() if queue.pending()
+            }
+            if len(self._queues) >= MOST_QUEUES:
+                return None
+        queue = _Queue()
+        self._queues[delay] = queue
+        return queue
+
+    def beat(self) -> None:
+        """Run all that is due."""
+        now = self._now()
+        soon = self._soon
+        if soon.timers:
+            self._soon = _Queue()
+            self._run_due(soon, math.inf)
+        for queue in list(self._queues.values()):
+            self._run_due(queue, now)
+        self._run_due(self._odd, now)
+
+    def _run_due(self, row: _Row, now: float) -> None:
+        while True:
+            timer = row.take_due(now)
+            if timer is None:
+                break
+            try:
+                timer.run()
+            except Exception as error:  # noqa: BLE001  (one callee must not stop the others)
+                self._on_error(error)
