@@ -144,6 +144,36 @@ async def test_a_store_may_be_opened_before_redis_is_there(bench: Bench) -> None
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_service_that_starts_finds_what_it_left(bench: Bench) -> None:
+    bench.start_redis()
+    before = bench.open()
+    before.put("dialog", b"key", b"value", LATER)
+    await before.close()
+    after = bench.open()
+    found: list[bytes] = []
+    scanned: Deferred[None] = Deferred()
+    after.scan("dialog", lambda key, value, _: found.append(value), lambda: scanned.callback(None))
+    assert await read(after, b"key") == b"value"
+    await scanned
+    assert found == [b"value"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_service_that_starts_without_redis_does_not_wait_for_it(bench: Bench) -> None:
+    store = bench.open()
+    assert await read(store, b"key") is None
+    assert "store-unavailable" in bench.counted
+
+
+@pytest_twisted.ensureDeferred
+async def test_closing_answers_what_was_asked_too_early(bench: Bench) -> None:
+    store = bench.open()
+    answer = read(store, b"key")
+    await store.close()
+    assert await answer is None
+
+
+@pytest_twisted.ensureDeferred
 async def test_the_password_logs_in_and_is_told_to_nobody(bench: Bench) -> None:
     bench.start_redis("--requirepass", PASSWORD)
     right = bench.open(f":{quote(PASSWORD, safe='')}@")

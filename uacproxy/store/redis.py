@@ -43,7 +43,8 @@ class RedisStore:
     """A ``Store`` over one connection, made anew whenever it is lost.
 
     While there is none, writes stay queued, reads answer None at once, and ``scan`` tells
-    what is queued.
+    what is queued. Only what is asked before the first attempt ended waits for it, so a
+    service that starts finds the state it left.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class RedisStore:
         self._writes.hold()
         self._connection: _Connection | None = None
         self._failures = 0
+        self._early: list[Callable[[], None]] | None = []  # questions before the first log-in
         self._closing: list[Deferred[None]] = []
         self._close_timer: Timer | None = None
         self._is_open = True
@@ -125,15 +127,12 @@ class RedisStore:
             self._writes.delete(space, key)
 
     def get(self, space: str, key: bytes, then: Callable[[bytes | None], None]) -> None:
-        """Call ``then``: at once from a queued write or without a connection, else later."""
+        """Call ``then``: at once from a queued write or while Redis is away, else later."""
         write = self._writes.find(space, key)
         if write is not None:
             then(write.value if write.expires_at_utc > self._now_utc() else None)
-        elif self._connection is None:
-            self._trouble.met(StoreUnavailable("no connection"))
-            then(None)
         else:
-            self._connection.ask(
+            self._ask(
                 [(b"GET", self._start(space) + key)],
                 lambda answers: then(_octets(answers[0])),
                 partial(self._read_failed, then),
@@ -203,7 +202,11 @@ class RedisStore:
         if self._is_open:
             self._is_open = False
             self._close_timer = self._clock.callLater(CLOSE_WITHIN, self._close_late)
-            self._writes.drain(self._drained)
+            drain = partial(self._writes.drain, self._drained)
+            if self._early is not None:
+                self._early.append(drain)
+            else:
+                drain()
         return closed
 
     def _drained(self) -> None:
@@ -223,6 +226,7 @@ class RedisStore:
         self._is_closed = True
         if self._close_timer is not None:
             self._close_timer.cancel()
+        self._first_attempt_over()
         self._trouble.lost(len(self._writes))
         closing, self._closing = self._closing, []
         for closed in closing:
@@ -237,10 +241,17 @@ class RedisStore:
         done: Callable[[list[Any]], None],
         failed: Callable[[UacproxyError], None],
     ) -> None:
-        if self._connection is None:
-            failed(StoreUnavailable("no connection"))
-        else:
+        if self._connection is not None:
             self._connection.ask(commands, done, failed)
+        elif self._early is not None:
+            self._early.append(partial(self._ask, commands, done, failed))
+        else:
+            failed(StoreUnavailable("no connection"))
+
+    def _first_attempt_over(self) -> None:
+        early, self._early = self._early, None
+        for ask in early or ():
+            ask()
 
     def _log_in(self, protocol: Any) -> None:
         """Start to log in and choose the database; a refusal cuts the connection.
@@ -267,6 +278,7 @@ class RedisStore:
             self._failures = 0
             self._trouble.over()
             self._writes.resume()
+            self._first_attempt_over()
 
     def _disconnected(self, connection: _Connection) -> None:
         if self._connection is connection:
@@ -278,6 +290,8 @@ class RedisStore:
     def _retry_in(self, _attempt: int) -> float:
         self._failures += 1  # attempts without a log-in; theirs are without a connection
         self._trouble.met(StoreUnavailable("no connection"))
+        if self._early is not None:  # ClientService takes no call back from here
+            self._clock.callLater(0, self._first_attempt_over)
         return self._backoff(self._failures)
 
     def _write_batch(
