@@ -286,7 +286,7 @@ def test_a_further_contact_than_allowed_is_refused() -> None:
         (b"<sip:alice@example.org>", 404),
         (b"<sip:example.com>", 404),
         (b"<tel:+4930123>", 404),
-        (b"<isbn:2983792873>", 404),
+        (b"<isbn:2983792873>", 400),  # RFC 4475 3.3.4
         (b"<sip:alice@:5060>", 400),
         (b"Alice", 400),
         (b'"Alice" <sips:alice@EXAMPLE.COM:5061;user=phone>', 200),

@@ -29,9 +29,11 @@ from uacproxy.sip.names import (
     PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION,
     RECORD_ROUTE,
+    TO,
     WWW_AUTHENTICATE,
 )
 from uacproxy.sip.parse import describe
+from uacproxy.sip.uri import SCHEMES
 
 Ha1Of = Callable[[bytes, bytes, Callable[[str | None], None]], None]
 """``ha1_of(username, realm, then)`` calls ``then`` once, now or later.
@@ -161,6 +163,8 @@ class Registrar:
     def _aor_of(self, request: Message) -> bytes:
         """Return the canonical address of record in To, b"" where it is none of ours."""
         uri = request.to.address
+        if uri.scheme not in SCHEMES:  # RFC 4475 3.3.4
+            raise ParseError("no address of record", field=TO)
         if not uri.is_sip or not uri.user or not self._is_our_domain(uri.host):
             return b""
         return canonical_aor(uri)
