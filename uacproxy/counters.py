@@ -74,3 +74,21 @@ class TransportCounters:
         self.timed_out = 0  # streams closed for silence or a message without an end
         self.broken_streams = 0
         self.own_mistakes = 0  # exceptions out of our own code
+
+
+@final
+class RegistrationCounters:
+    """What the remote registrations have seen; how many stand where, their table computes."""
+
+    def __init__(self) -> None:
+        self.sent = 0  # REGISTER requests, those that answer a challenge included
+        self.granted = 0  # 2xx with our Contact
+        self.challenged = 0
+        self.refused = 0  # 403, and challenges that credentials did not satisfy
+        self.failed = 0  # any other way a REGISTER can end
+        self.unanswered = 0  # of those, no final response at all
+        self.mismatches = 0  # of those, a 2xx without our Contact
+        self.unregistered = 0
+        self.bad_rows = 0  # accounts that could not be read, or not be made a REGISTER of
+        self.load_failures = 0
+        self.own_mistakes = 0  # exceptions out of our own code
