@@ -21,8 +21,8 @@ from setuptools.errors import BaseError, CCompilerError
 
 HERE = Path(__file__).resolve().parent
 
-# A folder stands for every module in it, but for __init__.py. To compile one more, name
-# it here. Left out are errors and ports (nothing hot, and implemented outside), routing's
+# A folder stands for every module in it but those of PLAIN. To compile one more, name it
+# here. Left out are errors and ports (nothing hot, and implemented outside), routing's
 # script and actions (operators' code meets them) and the registrar (seldom asked).
 CORE = (
     "uacproxy/counters.py",
@@ -39,6 +39,9 @@ CORE = (
     "uacproxy/proxy/",
 )
 
+# Settings classes show their docstrings in the reference page, and mypyc drops those.
+PLAIN = {"__init__.py", "settings.py", "limits.py"}
+
 FAILED = (BaseError, CCompilerError, OSError)  # what a build raises; the last: no such compiler
 
 
@@ -51,7 +54,7 @@ def core_modules() -> list[str]:
 
     def expand(entry: str) -> Iterator[Path]:
         if entry.endswith("/"):
-            yield from (p for p in (HERE / entry).glob("*.py") if p.name != "__init__.py")
+            yield from (p for p in (HERE / entry).glob("*.py") if p.name not in PLAIN)
         elif (HERE / entry).exists():
             yield HERE / entry
 
