@@ -141,8 +141,9 @@ class TransactionTable:
 
     def _ack_received(self, ack: Message, flow: Flow) -> None:
         server = self._invite_servers.get(invite_key(ack))
-        if server is None and not ack.via.is_rfc3261:
-            server = self._invite_servers.get(rfc2543_invite_key(ack, b""))
+        if not ack.via.is_rfc3261:
+            if server is None:  # the INVITE had no To tag yet
+                server = self._invite_servers.get(rfc2543_invite_key(ack, b""))
             if server is not None and server.final_to_tag != ack.to.tag:
                 server = None
         if server is not None and server.state is not State.ACCEPTED:

@@ -195,8 +195,8 @@ class BeatClock:
     """A ``ports.Clock`` whose calls run at the first beat after they are due, never before.
 
     A delay asked for a second time gets a queue of its own; those asked for once, such as
-    delays with jitter, share a heap. What runs in one beat runs in the order of due times
-    only among equal delays.
+    delays with jitter, share a heap. In one beat, calls of equal delays run in the order
+    they were set; among different delays there is no order.
 
     Args:
         now: monotonic time, s.
@@ -266,9 +266,9 @@ class BeatClock:
         if soon.timers:
             self._soon = _Queue()
             self._run_due(soon, math.inf)
+        self._run_due(self._odd, now)  # first: a delay's first call is in here
         for queue in list(self._queues.values()):
             self._run_due(queue, now)
-        self._run_due(self._odd, now)
 
     def _run_due(self, row: _Row, now: float) -> None:
         while True:

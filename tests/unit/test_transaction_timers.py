@@ -1,0 +1,243 @@
+"""Table 4 of RFC 3261 as amended, and the clock of one beat."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uacproxy.ports import Clock, Timer
+from uacproxy.transaction.timers import MOST_QUEUES, NEVER, BeatClock, TimerValues
+from uacproxy.transaction.vocabulary import Input
+
+TABLE_4 = [
+    # timer, s on an unreliable transport, s on a reliable one
+    (Input.TIMER_A, 0.5, NEVER),
+    (Input.TIMER_B, 32.0, 32.0),
+    (Input.TIMER_D, 32.0, 0.0),
+    (Input.TIMER_E, 0.5, NEVER),
+    (Input.TIMER_F, 32.0, 32.0),
+    (Input.TIMER_G, 0.5, NEVER),
+    (Input.TIMER_H, 32.0, 32.0),
+    (Input.TIMER_I, 5.0, 0.0),
+    (Input.TIMER_J, 32.0, 0.0),
+    (Input.TIMER_K, 5.0, 0.0),
+    (Input.TIMER_L, 32.0, 32.0),
+    (Input.TIMER_M, 32.0, 32.0),
+]
+
+
+@pytest.mark.parametrize(("timer", "unreliable", "reliable"), TABLE_4)
+def test_table_4(timer: Input, unreliable: float, reliable: float) -> None:
+    assert TimerValues(reliable=False).delay[timer] == unreliable
+    assert TimerValues(reliable=True).delay[timer] == reliable
+
+
+def test_timer_d_is_never_shorter_than_32_s() -> None:
+    assert TimerValues(reliable=False, t1=0.1).delay[Input.TIMER_D] == 32.0
+    assert TimerValues(reliable=False, t1=1.0).delay[Input.TIMER_D] == 64.0
+
+
+class Bench:
+    """A beat clock whose time is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.errors: list[Exception] = []
+        self.ran: list[object] = []
+        self.clock = BeatClock(lambda: self.now, self.errors.append)
+
+    def beat_at(self, now: float) -> list[object]:
+        """Return what ran at the beat at ``now``, s."""
+        self.now = now
+        self.ran.clear()
+        self.clock.beat()
+        return list(self.ran)
+
+    def warm(self, *delays: float) -> None:
+        """Give each delay a queue of its own."""
+        for delay in delays:
+            for _ in range(3):
+                self.clock.callLater(delay, int).cancel()
+
+
+# the first of a delay waits in the heap, later ones in a queue
+WARMED = pytest.mark.parametrize("warmed", [(), (0.5, 32.0)])
+
+
+@WARMED
+def test_a_call_runs_at_the_first_beat_after_it_is_due_and_once(warmed: tuple[float, ...]) -> None:
+    bench = Bench()
+    bench.warm(*warmed)
+    timer = bench.clock.callLater(0.5, bench.ran.append, "a")
+    assert (bench.beat_at(100.49), timer.active()) == ([], True)
+    assert (bench.beat_at(100.53), timer.active()) == (["a"], False)
+    assert bench.beat_at(200.0) == []
+
+
+@WARMED
+def test_a_cancelled_call_never_runs(warmed: tuple[float, ...]) -> None:
+    bench = Bench()
+    bench.warm(*warmed)
+    timer = bench.clock.callLater(0.5, bench.ran.append, "a")
+    bench.clock.callLater(0.5, bench.ran.append, "b")
+    timer.cancel()
+    timer.cancel()
+    assert not timer.active()
+    assert bench.clock.pending == 1
+    assert bench.beat_at(200.0) == ["b"]
+    assert bench.clock.pending == 0
+
+
+@WARMED
+def test_equal_delays_run_in_the_order_they_were_set(warmed: tuple[float, ...]) -> None:
+    bench = Bench()
+    bench.warm(*warmed)
+    for name in "abc":
+        bench.clock.callLater(0.5, bench.ran.append, name)
+    assert bench.beat_at(200.0) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("delay", [0.0, -1.0])
+def test_no_delay_means_the_next_beat_and_not_this_one(delay: float) -> None:
+    bench = Bench()
+
+    def again() -> None:
+        bench.ran.append("again")
+        bench.clock.callLater(delay, again)
+
+    bench.clock.callLater(delay, again)
+    assert bench.beat_at(100.0) == ["again"]
+    assert bench.beat_at(100.0) == ["again"]
+
+
+@WARMED
+def test_a_callee_that_fails_stops_nobody_else(warmed: tuple[float, ...]) -> None:
+    bench = Bench()
+    bench.warm(*warmed)
+    for text in ("1", "rubbish", "2"):
+        bench.clock.callLater(0.5, lambda text: bench.ran.append(int(text)), text)
+    bench.clock.callLater(32.0, bench.ran.append, 3)
+    assert sorted(map(str, bench.beat_at(200.0))) == ["1", "2", "3"]
+    assert [type(error) for error in bench.errors] == [ValueError]
+
+
+@WARMED
+def test_a_callee_may_cancel_what_is_due_in_the_same_beat(warmed: tuple[float, ...]) -> None:
+    bench = Bench()
+    bench.warm(*warmed)
+    bench.clock.callLater(0.5, lambda: last.cancel())
+    last = bench.clock.callLater(0.5, bench.ran.append, "last")
+    assert bench.beat_at(200.0) == []
+
+
+@WARMED
+def test_a_callee_may_cancel_so_many_that_the_dead_are_dropped_meanwhile(
+    warmed: tuple[float, ...],
+) -> None:
+    bench = Bench()
+    bench.warm(*warmed)
+
+    def cancel_most() -> None:
+        for timer in timers[:-1]:
+            timer.cancel()
+
+    bench.clock.callLater(0.5, cancel_most)
+    timers = [bench.clock.callLater(0.5, bench.ran.append, n) for n in range(1000)]
+    assert bench.beat_at(200.0) == [999]
+    assert bench.clock.pending == 0
+
+
+def test_a_cancelled_timer_keeps_nobody_alive() -> None:
+    class Callee:
+        def due(self) -> None:
+            """Do nothing."""
+
+    bench = Bench()
+    callee = Callee()
+    gone = weakref.ref(callee)
+    timer = bench.clock.callLater(32.0, callee.due)
+    timer.cancel()
+    del callee
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.parametrize("delay_of", [lambda n: 32.0, lambda n: 32.0 + n / 1e6])
+def test_timers_set_and_cancelled_leave_no_memory_behind(delay_of: Callable[[int], float]) -> None:
+    bench = Bench()
+    kept = [bench.clock.callLater(delay_of(n), bench.ran.append, n) for n in range(100)]
+    before = count_of_timers()
+    for n in range(100, 50_000):
+        bench.clock.callLater(delay_of(n), bench.ran.append, n).cancel()
+    assert count_of_timers() - before < 2000
+    assert bench.clock.pending == len(kept)
+    assert bench.beat_at(200.0) == list(range(100))
+
+
+def count_of_timers() -> int:
+    gc.collect()
+    return sum(type(thing).__name__ == "BeatTimer" for thing in gc.get_objects())
+
+
+def test_timers_that_run_leave_no_memory_behind() -> None:
+    bench = Bench()
+    before = count_of_timers()
+    for n in range(20_000):
+        bench.clock.callLater(1.0, bench.ran.append, n)
+        bench.beat_at(100.0 + n / 10)
+    assert count_of_timers() - before < 2000
+
+
+def test_more_delays_than_queues_still_all_run() -> None:
+    bench = Bench()
+    delays = [1.0 + n / 8 for n in range(MOST_QUEUES + 20)]
+    for _ in range(3):
+        for delay in delays:
+            bench.clock.callLater(delay, bench.ran.append, delay)
+    assert sorted(map(str, bench.beat_at(200.0))) == sorted(map(str, delays * 3))
+
+
+def test_queues_nobody_uses_any_more_make_room_for_others() -> None:
+    bench = Bench()
+    old = [1.0 + n / 8 for n in range(MOST_QUEUES)]
+    bench.warm(*old)
+    bench.warm(7777.0)
+    bench.clock.callLater(7777.0, bench.ran.append, "a")
+    assert bench.beat_at(9000.0) == ["a"]
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("set"), st.sampled_from([0.0, 0.5, 1.0, 4.0, 32.0])),
+    st.tuples(st.just("set"), st.floats(0.001, 40.0)),
+    st.tuples(st.just("cancel"), st.floats(0.0, 1.0, exclude_max=True)),
+    st.tuples(st.just("beat"), st.floats(0.0, 20.0)),
+)
+
+
+@given(st.lists(STEPS, max_size=60))
+def test_it_runs_what_a_list_of_all_calls_would_run(steps: list[tuple[str, float]]) -> None:
+    bench = Bench()
+    clock: Clock = bench.clock
+    timers: list[Timer] = []
+    due: dict[int, float] = {}
+    for word, number in steps:
+        if word == "set":
+            due[len(timers)] = bench.now + number
+            timers.append(clock.callLater(number, bench.ran.append, len(timers)))
+        elif word == "cancel" and timers:
+            which = int(number * len(timers))
+            timers[which].cancel()
+            due.pop(which, None)
+        elif word == "beat":
+            now = bench.now + number
+            expected = {which for which, when in due.items() if when <= now}
+            assert set(bench.beat_at(now)) == expected
+            for which in expected:
+                del due[which]
+        assert bench.clock.pending == len(due)
+        assert {which for which, timer in enumerate(timers) if timer.active()} == set(due)
