@@ -1,0 +1,466 @@
+"""One account and its binding at a registrar: a machine, written down as a table (RFC 3261 10.2).
+
+At any time at most one REGISTER is under way. Every state that waits has a deadline, and
+whoever owns the registration calls ``due`` then: no account is forgotten, and none gives
+up for good unless reg_retry_interval is 0.
+
+What an operator asks for while a REGISTER is under way is remembered as a wish and done
+as soon as that has ended, so the table has no rows for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, final
+
+from uacproxy.counters import RegistrationCounters
+from uacproxy.errors import OwnMistake
+from uacproxy.ports import Clock, Random, Target
+from uacproxy.uac.account import Account
+from uacproxy.uac.register_exchange import Judgement, RegisterExchange
+from uacproxy.uac.registration_delays import LONGEST_EXCHANGE, refresh_in, rejected_in, retry_in
+from uacproxy.uac.registration_event import LastExchange, RegistrationEvent
+from uacproxy.uac.registration_states import (
+    IN_FLIGHT,
+    ONLINE,
+    RegistrationInput,
+    RegistrationState,
+    Wish,
+)
+from uacproxy.uac.send import UNANSWERED, Sender, Sending, SendOutcome
+
+_State = RegistrationState
+_Input = RegistrationInput
+
+
+@final
+class RegistrationWiring:
+    """What every registration works with; one for the table."""
+
+    __slots__ = (
+        "changed",
+        "clock",
+        "counters",
+        "deadline_set",
+        "now_utc",
+        "random",
+        "retry_interval",
+        "sender",
+    )
+
+    def __init__(
+        self,
+        *,
+        retry_interval: int,
+        clock: Clock,
+        now_utc: Callable[[], float],
+        random: Random,
+        sender: Sender,
+        counters: RegistrationCounters,
+        changed: Callable[[Registration, RegistrationEvent], None],
+        deadline_set: Callable[[Registration, float], None],
+    ) -> None:
+        self.retry_interval = retry_interval  # s; 0: the first failure disables
+        self.clock = clock
+        self.now_utc = now_utc
+        self.random = random
+        self.sender = sender
+        self.counters = counters
+        self.changed = changed  # hears of each transition, when all else is done
+        self.deadline_set = deadline_set  # hears of each new deadline, s on the clock's time
+
+
+@final
+class Registration:
+    """One account. A state and its deadline settle first, then it sends, then it tells."""
+
+    __slots__ = (
+        "_early",
+        "_exchange",
+        "_failures",
+        "_is_awaited",
+        "_is_sending",
+        "_refusals",
+        "_sending",
+        "_sent_at",
+        "_start_in",
+        "_wiring",
+        "_wish",
+        "account",
+        "bound_until",
+        "deadline",
+        "granted",
+        "last",
+        "made_at_utc",
+        "others",
+        "since_utc",
+        "state",
+        "why",
+    )
+
+    def __init__(
+        self, account: Account, exchange: RegisterExchange | None, wiring: RegistrationWiring
+    ) -> None:
+        """Begin idle; without an ``exchange`` the account can only be disabled."""
+        self.account = account
+        self.state = _State.IDLE
+        self.deadline: float | None = None  # s on the clock's time; None: nothing by itself
+        self.made_at_utc = wiring.now_utc()
+        self.since_utc = self.made_at_utc  # of the state
+        self.why = ""  # the state was entered
+        self.last: LastExchange | None = None
+        self.granted = 0  # s
+        self.others = 0  # foreign Contacts in the last 2xx
+        self.bound_until = 0.0  # s on the clock's time: our binding lives so long
+        self._exchange = exchange
+        self._wiring = wiring
+        self._start_in = 0.0
+        self._wish = Wish.NOTHING
+        self._failures = 0  # in a row; and so the next
+        self._refusals = 0
+        self._sent_at = 0.0
+        self._sending: Sending | None = None
+        self._is_awaited = False  # an outcome is
+        self._is_sending = False  # within ``sender.send``
+        self._early: SendOutcome | None = None  # came before ``sender.send`` returned
+
+    # -- questions -----------------------------------------------------------------------
+
+    @property
+    def in_flight(self) -> bool:
+        """Tell whether a REGISTER is under way."""
+        return self.state in IN_FLIGHT
+
+    @property
+    def is_bound(self) -> bool:
+        """Tell whether the registrar has granted us a binding that may still be there."""
+        return self.bound_until > self._wiring.clock.seconds()
+
+    @property
+    def is_online(self) -> bool:
+        """Tell whether calls will come: bound, and not refused since; a refresh changes nothing."""
+        return self.state in ONLINE and self.is_bound
+
+    @property
+    def is_auth_sent(self) -> bool:
+        """Tell whether the REGISTER under way carries credentials."""
+        exchange = self._exchange
+        return self.in_flight and exchange is not None and exchange.carries_credentials
+
+    @property
+    def next_at_utc(self) -> float:
+        """Return when the next action is due, s of the epoch; 0.0: never by itself."""
+        deadline = self.deadline
+        return 0.0 if deadline is None else self.at_utc(deadline)
+
+    def at_utc(self, seconds: float) -> float:
+        """Return a time of the clock as seconds of the epoch."""
+        return self._wiring.now_utc() + seconds - self._wiring.clock.seconds()
+
+    # -- what operators and the table ask for ----------------------------------------------
+
+    def start(self, delay: float = 0.0) -> None:
+        """Register after ``delay`` s; an account whose ``expires`` is 0 rests instead."""
+        if self.account.expires == 0:
+            self._feed(_Input.REST)
+        elif self._exchange is not None:
+            self._start_in = delay
+            self._feed(_Input.START)
+
+    def start_disabled(self, why: str) -> None:
+        """Begin disabled, for a reason an operator will read."""
+        self._feed(_Input.DISABLE, why=why)
+
+    def due(self) -> None:
+        """Do what the deadline was for; a REGISTER still under way is given up."""
+        if not self.in_flight:
+            self._feed(_Input.DUE)
+            return
+        sending = self._sending
+        self._sending = None
+        self._is_awaited = False
+        if sending is not None:
+            sending.abandon()
+        if self._exchange is not None:
+            self._exchange.forget_target()
+        self._ended(UNANSWERED, Judgement(_Input.FAILED, "gave up waiting for an answer"), None)
+
+    def postpone(self, delay: float) -> None:
+        """Set a deadline that was missed anew; for one who could not be told of it."""
+        now = self._wiring.clock.seconds()
+        deadline = self.deadline
+        if deadline is not None and deadline <= now:
+            self.deadline = now + delay
+            self._wiring.deadline_set(self, now + delay)
+
+    def enable(self) -> None:
+        """Undo ``disable``; anything but a disabled account goes on as it was."""
+        if self.state is _State.DISABLED:
+            self.start()
+        elif self._wish is Wish.DISABLE:
+            unregistering = self.state is _State.UNREGISTERING
+            self._wish = Wish.REGISTER if unregistering else Wish.NOTHING
+
+    def disable(self) -> None:
+        """Stop for good; a binding is taken back first."""
+        self._wish = Wish.DISABLE
+        self._follow_wish()
+
+    def register(self) -> bool:
+        """Send a REGISTER at once, disabled or not; False where there can be none."""
+        if self._exchange is None or self.account.expires == 0:
+            return False
+        if self.state is _State.UNREGISTERING:
+            self._wish = Wish.REGISTER
+        else:
+            self._wish = Wish.NOTHING
+            self._feed(_Input.REGISTER)
+        return True
+
+    def unregister(self) -> bool:
+        """Take the binding back, known or not, and rest; False where no REGISTER can be made."""
+        if self._exchange is None:
+            return False
+        disabled = self.state is _State.DISABLED or self._wish is Wish.DISABLE
+        self._wish = Wish.DISABLE if disabled else Wish.REST
+        if not self.in_flight:
+            self._feed(_Input.UNREGISTER)
+        return True
+
+    def release(self) -> None:
+        """Take the binding back if there is one, and rest: the service stops."""
+        self._wish = Wish.REST
+        self._follow_wish()
+
+    def _follow_wish(self) -> None:
+        """Do what was asked for, once nothing is under way any more."""
+        wish = self._wish
+        if wish is Wish.NOTHING or self.in_flight:
+            return
+        if wish is Wish.REGISTER:
+            self._wish = Wish.NOTHING
+            self.start()
+        elif self.is_bound:
+            self._feed(_Input.UNREGISTER)
+        else:
+            self._wish = Wish.NOTHING
+            self._feed(_Input.DISABLE if wish is Wish.DISABLE else _Input.REST)
+
+    # -- the machine -------------------------------------------------------------------------
+
+    def _feed(self, what: RegistrationInput, status: int = 0, why: str = "") -> None:
+        row = TABLE.get((self.state, what))
+        if row is None:
+            return
+        before = self.state
+        after, actions = row
+        self.state = after
+        if after is not before:
+            self.since_utc = self._wiring.now_utc()
+            self.why = why if why else _WHY.get(what, "")
+        self._set_deadline()
+        for action in actions:
+            action(self)
+        if after is not before:
+            self._tell(before, after, status)
+        early = self._early
+        if early is not None:
+            self._early = None
+            self._take(early)
+        self._follow_wish()
+
+    def _set_deadline(self) -> None:
+        wait = WAITS.get(self.state)
+        if wait is None:
+            self.deadline = None
+            return
+        deadline = self._wiring.clock.seconds() + wait(self)
+        self.deadline = deadline
+        self._wiring.deadline_set(self, deadline)
+
+    def _tell(self, before: RegistrationState, after: RegistrationState, status: int) -> None:
+        event = RegistrationEvent(
+            self.account, before, after, status, self.why, self.since_utc, self.next_at_utc
+        )
+        self._wiring.changed(self, event)
+
+    # -- delays of the states that wait, s -----------------------------------------------------
+
+    def _start_delay(self) -> float:
+        return self._start_in
+
+    def _exchange_delay(self) -> float:
+        return LONGEST_EXCHANGE
+
+    def _refresh_delay(self) -> float:
+        return refresh_in(self.granted, self._wiring.random)
+
+    def _retry_delay(self) -> float:
+        wiring = self._wiring
+        return retry_in(self._failures, wiring.retry_interval, self._retry_after(), wiring.random)
+
+    def _rejected_delay(self) -> float:
+        return rejected_in(self._refusals, self._retry_after(), self._wiring.random)
+
+    def _retry_after(self) -> int:
+        exchange = self._exchange
+        return 0 if exchange is None else exchange.retry_after
+
+    # -- sending and hearing -------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        if self._exchange is not None:
+            self._exchange.open()
+        self._send()
+
+    def _send(self) -> None:
+        exchange = self._exchange
+        if exchange is None or self._is_awaited:
+            raise OwnMistake("a REGISTER that cannot be made, or a second one of an account")
+        wiring = self._wiring
+        request = exchange.next_request(removing=self.state is _State.UNREGISTERING)
+        self._sent_at = wiring.clock.seconds()
+        wiring.counters.sent += 1
+        self._is_awaited = True
+        self._is_sending = True
+        try:
+            self._sending = wiring.sender.send(
+                request, exchange.request.next_hop, self._heard, target=exchange.target
+            )
+        finally:
+            self._is_sending = False
+
+    def _heard(self, outcome: SendOutcome) -> None:
+        """Hear how the REGISTER ended, perhaps while it is being sent."""
+        if self._is_sending:
+            self._early = outcome
+        else:
+            self._take(outcome)
+
+    def _take(self, outcome: SendOutcome) -> None:
+        self._sending = None
+        self._is_awaited = False
+        exchange = self._exchange
+        if exchange is None:
+            raise OwnMistake("an answer to a REGISTER that was never made")
+        judgement = exchange.judge(outcome, removing=self.state is _State.UNREGISTERING)
+        if outcome.response is None:
+            self._wiring.counters.unanswered += 1
+        self._ended(outcome.status, judgement, outcome.target)
+
+    def _ended(self, status: int, judgement: Judgement, target: Target | None) -> None:
+        counters = self._wiring.counters
+        self.last = LastExchange(self._wiring.now_utc(), status, judgement.why, target)
+        what = judgement.what
+        gives_up = self._wiring.retry_interval == 0
+        if what is _Input.GRANTED:
+            counters.granted += 1
+            self._failures = 0
+            self._refusals = 0
+            self.granted = judgement.granted
+            self.others = judgement.others
+            self.bound_until = self._sent_at + judgement.granted
+        elif what is _Input.REMOVED:
+            counters.unregistered += 1
+        elif what is _Input.CHALLENGE:
+            counters.challenged += 1
+        elif what is _Input.REFUSED:
+            counters.refused += 1
+            self._refusals += 1
+            if gives_up:
+                what = _Input.GIVE_UP
+        elif what is _Input.FAILED:
+            counters.failed += 1
+            self._failures += 1
+            if status < 300:
+                counters.mismatches += 1
+                self.others = judgement.others
+                self.bound_until = 0.0
+            if gives_up:
+                what = _Input.GIVE_UP
+        self._feed(what, status, judgement.why)
+
+    def _unbind(self) -> None:
+        self.bound_until = 0.0
+
+
+_WHY: Final[dict[RegistrationInput, str]] = {
+    _Input.START: "to be registered",
+    _Input.DUE: "due",
+    _Input.REGISTER: "asked to register",
+    _Input.UNREGISTER: "to be unregistered",
+    _Input.DISABLE: "disabled by an operator",
+    _Input.REST: "not to be registered",
+}
+
+_R = Registration
+_Row = tuple[RegistrationState, tuple[Callable[[Registration], None], ...]]
+
+TABLE: Final[dict[tuple[RegistrationState, RegistrationInput], _Row]] = {
+    (_State.IDLE, _Input.START): (_State.DELAYED, ()),
+    (_State.IDLE, _Input.REGISTER): (_State.REGISTERING, (_R._begin,)),
+    (_State.IDLE, _Input.UNREGISTER): (_State.UNREGISTERING, (_R._begin,)),
+    (_State.IDLE, _Input.DISABLE): (_State.DISABLED, ()),
+    (_State.DISABLED, _Input.START): (_State.DELAYED, ()),
+    (_State.DISABLED, _Input.REGISTER): (_State.REGISTERING, (_R._begin,)),
+    (_State.DISABLED, _Input.UNREGISTER): (_State.UNREGISTERING, (_R._begin,)),
+    (_State.DISABLED, _Input.REST): (_State.IDLE, ()),
+    (_State.DELAYED, _Input.DUE): (_State.REGISTERING, (_R._begin,)),
+    (_State.DELAYED, _Input.REGISTER): (_State.REGISTERING, (_R._begin,)),
+    (_State.DELAYED, _Input.UNREGISTER): (_State.UNREGISTERING, (_R._begin,)),
+    (_State.DELAYED, _Input.DISABLE): (_State.DISABLED, ()),
+    (_State.DELAYED, _Input.REST): (_State.IDLE, ()),
+    (_State.REGISTERING, _Input.GRANTED): (_State.REGISTERED, ()),
+    (_State.REGISTERING, _Input.CHALLENGE): (_State.CHALLENGED, (_R._send,)),
+    (_State.REGISTERING, _Input.DOUBT): (_State.REGISTERING, (_R._send,)),
+    (_State.REGISTERING, _Input.TOO_BRIEF): (_State.REGISTERING, (_R._send,)),
+    (_State.REGISTERING, _Input.FAILED): (_State.BACKING_OFF, ()),
+    (_State.REGISTERING, _Input.REFUSED): (_State.REJECTED, ()),
+    (_State.REGISTERING, _Input.GIVE_UP): (_State.DISABLED, ()),
+    (_State.CHALLENGED, _Input.GRANTED): (_State.REGISTERED, ()),
+    (_State.CHALLENGED, _Input.CHALLENGE): (_State.CHALLENGED, (_R._send,)),
+    (_State.CHALLENGED, _Input.DOUBT): (_State.CHALLENGED, (_R._send,)),
+    (_State.CHALLENGED, _Input.TOO_BRIEF): (_State.CHALLENGED, (_R._send,)),
+    (_State.CHALLENGED, _Input.FAILED): (_State.BACKING_OFF, ()),
+    (_State.CHALLENGED, _Input.REFUSED): (_State.REJECTED, ()),
+    (_State.CHALLENGED, _Input.GIVE_UP): (_State.DISABLED, ()),
+    (_State.REGISTERED, _Input.DUE): (_State.REFRESHING, (_R._begin,)),
+    (_State.REGISTERED, _Input.REGISTER): (_State.REFRESHING, (_R._begin,)),
+    (_State.REGISTERED, _Input.UNREGISTER): (_State.UNREGISTERING, (_R._begin,)),
+    (_State.REGISTERED, _Input.DISABLE): (_State.DISABLED, ()),
+    (_State.REGISTERED, _Input.REST): (_State.IDLE, ()),
+    (_State.REFRESHING, _Input.GRANTED): (_State.REGISTERED, ()),
+    (_State.REFRESHING, _Input.CHALLENGE): (_State.CHALLENGED, (_R._send,)),
+    (_State.REFRESHING, _Input.DOUBT): (_State.REFRESHING, (_R._send,)),
+    (_State.REFRESHING, _Input.TOO_BRIEF): (_State.REFRESHING, (_R._send,)),
+    (_State.REFRESHING, _Input.FAILED): (_State.BACKING_OFF, ()),
+    (_State.REFRESHING, _Input.REFUSED): (_State.REJECTED, ()),
+    (_State.REFRESHING, _Input.GIVE_UP): (_State.DISABLED, ()),
+    (_State.BACKING_OFF, _Input.DUE): (_State.REGISTERING, (_R._begin,)),
+    (_State.BACKING_OFF, _Input.REGISTER): (_State.REGISTERING, (_R._begin,)),
+    (_State.BACKING_OFF, _Input.UNREGISTER): (_State.UNREGISTERING, (_R._begin,)),
+    (_State.BACKING_OFF, _Input.DISABLE): (_State.DISABLED, ()),
+    (_State.BACKING_OFF, _Input.REST): (_State.IDLE, ()),
+    (_State.REJECTED, _Input.DUE): (_State.REGISTERING, (_R._begin,)),
+    (_State.REJECTED, _Input.REGISTER): (_State.REGISTERING, (_R._begin,)),
+    (_State.REJECTED, _Input.UNREGISTER): (_State.UNREGISTERING, (_R._begin,)),
+    (_State.REJECTED, _Input.DISABLE): (_State.DISABLED, ()),
+    (_State.REJECTED, _Input.REST): (_State.IDLE, ()),
+    (_State.UNREGISTERING, _Input.REMOVED): (_State.IDLE, (_R._unbind,)),
+    (_State.UNREGISTERING, _Input.CHALLENGE): (_State.UNREGISTERING, (_R._send,)),
+    (_State.UNREGISTERING, _Input.DOUBT): (_State.UNREGISTERING, (_R._send,)),
+    (_State.UNREGISTERING, _Input.FAILED): (_State.IDLE, (_R._unbind,)),
+    (_State.UNREGISTERING, _Input.REFUSED): (_State.IDLE, (_R._unbind,)),
+    (_State.UNREGISTERING, _Input.GIVE_UP): (_State.IDLE, (_R._unbind,)),
+}
+
+WAITS: Final[dict[RegistrationState, Callable[[Registration], float]]] = {
+    _State.DELAYED: _R._start_delay,
+    _State.REGISTERING: _R._exchange_delay,
+    _State.CHALLENGED: _R._exchange_delay,
+    _State.REGISTERED: _R._refresh_delay,
+    _State.REFRESHING: _R._exchange_delay,
+    _State.BACKING_OFF: _R._retry_delay,
+    _State.REJECTED: _R._rejected_delay,
+    _State.UNREGISTERING: _R._exchange_delay,
+}
