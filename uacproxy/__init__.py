@@ -1,3 +1,3 @@
-"""uacproxy: a SIP proxy that replaces identities, answers challenges and keeps trunks registered."""
+"""A SIP proxy that replaces identities, answers challenges and keeps trunks registered."""
 
 __version__ = "0.1.0"

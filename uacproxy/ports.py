@@ -77,7 +77,7 @@ class Flow(Protocol):
         """
 
     def answering(self, via: Via) -> Flow:
-        """Return the flow for responses to a request with this top Via (RFC 3261 18.2.2, RFC 3581 4)."""
+        """Return the way back for a request with this top Via (RFC 3261 18.2.2, RFC 3581 4)."""
 
 
 class Transports(Protocol):

@@ -18,10 +18,11 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.python.usage import Options as TwistedOptions
 
-from uacproxy.app import Application, check_script
+from uacproxy.app import Application
 from uacproxy.config.check import CHECKS, load
 from uacproxy.config.ini import ConfigErrors
 from uacproxy.config.schema import Config
+from uacproxy.config.script import check_script
 from uacproxy.errors import ScriptError, UacproxyError
 
 EX_CONFIG: Final = 78  # sysexits.h
@@ -35,9 +36,7 @@ class Options(TwistedOptions):
     longdesc = (
         "A SIP proxy that replaces identities, answers challenges and keeps trunks registered."
     )
-    optParameters = [
-        ["config", "c", "uacproxy.ini", "The ini file with all settings."]
-    ]
+    optParameters = [["config", "c", "uacproxy.ini", "The ini file with all settings."]]
 
 
 def makeService(options: Options) -> IService:  # noqa: N802  (Twisted's name)

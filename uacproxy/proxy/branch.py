@@ -1,4 +1,4 @@
-"""One branch of a forked request: resolve, send, resend elsewhere, ring, cancel (RFC 3261 16.6-16.10).
+"""One branch of a request: resolve, send, ring, cancel (RFC 3261 16.6 to 16.10).
 
 A branch tells its response context three things: a provisional response, a 2xx, and that
 it is over with a failure of its own or somebody else's making.
@@ -201,7 +201,7 @@ class Branch:
         else:
             self._fail(UNANSWERED)
 
-    # -- cancelling ----------------------------------------------------------------------
+    # -- cancelling --------------------------------------------------------------------
 
     def cancel(self, reasons: list[bytes]) -> None:
         """Cancel an INVITE that has no final response; one not yet sent never will be.
@@ -230,7 +230,7 @@ class Branch:
     def _cancel_unheard(self) -> None:
         self._fail(487)
 
-    # -- endings -------------------------------------------------------------------------
+    # -- endings -----------------------------------------------------------------------
 
     def refuse(self, status: int) -> None:
         """End a branch that was never sent, as if it had been answered so."""

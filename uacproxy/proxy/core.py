@@ -52,7 +52,7 @@ class ProxyCore:
         self._wiring = wiring
         self._register = register
 
-    # -- from the transaction table --------------------------------------------------------
+    # -- from the transaction table ----------------------------------------------------
 
     def request_received(self, server: ServerTransaction, request: Message, flow: Flow) -> None:
         """Take a new request, sound in its required fields."""
@@ -79,7 +79,7 @@ class ProxyCore:
             self._route(context)
 
     def ack_received(self, ack: Message, flow: Flow) -> None:
-        """Take an ACK that acknowledges a 2xx: it goes along the route set (16.11 without state)."""
+        """Take the ACK of a 2xx: it goes along its route set, without state (16.11)."""
         wiring = self._wiring
         try:
             check_request(ack)
@@ -122,7 +122,7 @@ class ProxyCore:
             return  # no way back
         back.send(response.encode(), None)
 
-    # -- requests inside a dialog --------------------------------------------------------------
+    # -- requests inside a dialog ------------------------------------------------------
 
     def _follow_dialog(self, context: ResponseContext, own: Uri) -> None:
         self._with_dialog(context.scope, own, lambda: self._relay_in_dialog(context))
@@ -205,7 +205,7 @@ class ProxyCore:
 
         wiring.resolver.resolve(next_hop, resolved)
 
-    # -- requests for the script -------------------------------------------------------------------
+    # -- requests for the script -------------------------------------------------------
 
     def _route(self, context: ResponseContext) -> None:
         scope = context.scope
@@ -236,7 +236,7 @@ class ProxyCore:
             context.script_failed,
         )
 
-    # -- refusals ------------------------------------------------------------------------------------
+    # -- refusals ----------------------------------------------------------------------
 
     def _refuse(self, context: ResponseContext, error: PeerError) -> None:
         self._wiring.counters.rejected += 1

@@ -49,7 +49,7 @@ class ResponseContext:
         self._groups: list[list[Destination]] = []  # not yet tried
         self._failures: list[tuple[Branch, Message]] = []  # of the branches tried so far
 
-    # -- what a handler decided ----------------------------------------------------------
+    # -- what a handler decided --------------------------------------------------------
 
     def perform(self, outcome: Outcome) -> None:
         """Carry out what request_route decided."""
@@ -140,7 +140,7 @@ class ResponseContext:
         context = RouteContext(wiring.features, scope)
         wiring.runner.run(handler, context, script.file, decided, lambda error: branch.refuse(500))
 
-    # -- what the branches tell ----------------------------------------------------------
+    # -- what the branches tell --------------------------------------------------------
 
     def provisional(self, branch: Branch, response: Message) -> None:
         """Pass a 101 to 199 upstream (16.7 step 5)."""
@@ -243,7 +243,7 @@ class ResponseContext:
         self.finished = True
         self._pass_up(branch, best)
 
-    # -- upstream --------------------------------------------------------------------------
+    # -- upstream ----------------------------------------------------------------------
 
     def _pass_up(self, branch: Branch, response: Message) -> None:
         """Show the caller what it wrote, and send (16.7 steps 3 and 9)."""
@@ -293,7 +293,7 @@ class ResponseContext:
 
         wiring.runner.run(handler, context, script.file, done, done)
 
-    # -- answers of our own ------------------------------------------------------------------
+    # -- answers of our own ------------------------------------------------------------
 
     def reply(self, reply: Reply) -> None:
         """Answer as a script or rule says."""

@@ -10,7 +10,6 @@ from uacproxy.counters import ProxyCounters
 from uacproxy.errors import ScriptError
 from uacproxy.ports import Log, Spawn
 from uacproxy.routing.actions import Drop, Relay, Reply
-from uacproxy.routing.context import RouteContext
 from uacproxy.routing.script import Handler, script_error
 
 Outcome = Relay | Reply | Drop | None
@@ -30,12 +29,12 @@ class Runner:
     def run(
         self,
         handler: Handler,
-        ctx: RouteContext,
+        ctx: object,
         file: str,
         then: Callable[[Outcome], None],
         failed: Callable[[ScriptError], None],
     ) -> None:
-        """Run one handler.
+        """Run one handler with its one argument, a ``RouteContext`` or an event.
 
         Calls:
             then: with what it returned, before this returns where the handler is a plain
@@ -44,7 +43,7 @@ class Runner:
         """
         try:
             result = handler(ctx)
-        except Exception as error:  # whatever an operator's function may raise
+        except Exception as error:  # noqa: BLE001  (whatever an operator's function may raise)
             self._fail(error, file, failed)
             return
         if result is None or isinstance(result, (Relay, Reply, Drop)):

@@ -1,0 +1,37 @@
+"""The routing a configuration names: its route script, or its rules compiled."""
+
+from __future__ import annotations
+
+from uacproxy.config.schema import Config
+from uacproxy.errors import ConfigError, ScriptError
+from uacproxy.routing.rules import compile_rules
+from uacproxy.routing.script import Script, load_script
+
+
+def read_script(config: Config) -> Script:
+    """Load the route script of a configuration, or compile its rules.
+
+    Raises:
+        ScriptError: with file and line.
+        ConfigError: the file cannot be read.
+    """
+    path = config.routing.script
+    if not path:
+        return compile_rules(config.rules, config.file)
+    try:
+        with open(path, encoding="utf-8") as file:
+            source = file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise config.error("routing", "script", f"cannot read {path}: {error}") from error
+    return load_script(path, source)
+
+
+def check_script(config: Config) -> list[ConfigError]:
+    """Check the route script with the rest of the configuration."""
+    try:
+        read_script(config.resolved())
+    except ScriptError as error:
+        return [ConfigError(error.why, where=f"{error.file}:{error.line}")]
+    except ConfigError as error:
+        return [error]
+    return []
