@@ -19,10 +19,9 @@ from twisted.python.failure import Failure
 from twisted.python.usage import Options as TwistedOptions
 
 from uacproxy.app import Application
-from uacproxy.config.check import CHECKS, load
+from uacproxy.config.check import load
 from uacproxy.config.ini import ConfigErrors
 from uacproxy.config.schema import Config
-from uacproxy.config.script import check_script
 from uacproxy.errors import ScriptError, UacproxyError
 
 EX_CONFIG: Final = 78  # sysexits.h
@@ -46,7 +45,7 @@ def makeService(options: Options) -> IService:  # noqa: N802  (Twisted's name)
         SystemExit: with status 78, after every error was printed.
     """
     try:
-        config = load(str(options["config"]), (*CHECKS, check_script)).resolved()
+        config = load(str(options["config"])).resolved()
     except ConfigErrors as errors:
         for error in errors.errors:
             sys.stderr.write(f"{error}\n")

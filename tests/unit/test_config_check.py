@@ -33,8 +33,16 @@ def errors_of(tmp_path: Path, text: str) -> list[str]:
             "u.ini:2: [sip] listen: udp:127.0.0.1:5060 stands there twice",
         ),
         (
-            "[uac]\ndefault_socket = udp:127.0.0.9:5060\n",
-            "u.ini:2: [uac] default_socket: udp:127.0.0.9:5060 is not among [sip] listen",
+            "[uac]\ndefault_socket = udp:127.0.0.1:5060\n",
+            "u.ini:2: [uac] default_socket: not available in this version; leave it out",
+        ),
+        (
+            "[uac]\nrestore_dlg = yes\n",
+            "u.ini:2: [uac] restore_dlg: not available in this version; leave it out",
+        ),
+        (
+            "[uac]\nrestore_from_avp = $avp(f)\n",
+            "u.ini:2: [uac] restore_from_avp: not available in this version; leave it out",
         ),
         (
             "[uac]\nrr_from_store_param =\n",
@@ -154,12 +162,12 @@ def test_a_good_file_exits_0_and_shows_what_differs_from_the_defaults(
     path = written(
         tmp_path,
         "[sip]\nlisten = udp:127.0.0.1:5070\nt1 = 0.5\n[log]\nlevel = info\n"
-        "[uac]\nrestore_dlg = yes\n[rule:a]\nrelay = sip:a sip:b\nfrom = *\n[rule:b]\ndrop = on\n",
+        "[uac]\nreg_active = no\n[rule:a]\nrelay = sip:a sip:b\nfrom = *\n[rule:b]\ndrop = on\n",
     )
     assert main([path]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "[sip] listen = udp:127.0.0.1:5070",
-        "[uac] restore_dlg = yes",
+        "[uac] reg_active = no",
         "[rule:a] from = * | relay = sip:a sip:b",
         "[rule:b] drop = yes",
         f"{path}: no errors",

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from uacproxy.config.ini import ConfigErrors, read_config
 from uacproxy.config.schema import RULE_PREFIX, SECTIONS, Config
+from uacproxy.config.script import check_script
 from uacproxy.config.values import keys_of, value_text
 from uacproxy.errors import ConfigError
 from uacproxy.routing.settings import RuleSettings
@@ -23,8 +24,8 @@ Check = Callable[[Config], list[ConfigError]]
 
 
 def check_listen(config: Config) -> list[ConfigError]:
-    """There is something to listen on, once each, and our own requests leave from it."""
-    listen, sending = config.sip.listen, config.uac.default_socket
+    """There is something to listen on, once each."""
+    listen = config.sip.listen
     errors = []
     if not listen:
         errors.append(config.error("sip", "listen", "at least one udp:HOST:PORT or tcp:HOST:PORT"))
@@ -32,8 +33,6 @@ def check_listen(config: Config) -> list[ConfigError]:
     errors += [
         config.error("sip", "listen", f"{address} stands there twice") for address in sorted(twice)
     ]
-    if sending and listen and config.was_read("sip", "listen") and sending not in listen:
-        errors.append(config.error("uac", "default_socket", f"{sending} is not among [sip] listen"))
     return errors
 
 
@@ -194,7 +193,15 @@ def check_files(config: Config) -> list[ConfigError]:
     ]
 
 
+def check_not_yet(config: Config) -> list[ConfigError]:
+    """What this version cannot do is refused, not silently left undone."""
+    why = "not available in this version; leave it out"
+    keys = ("restore_dlg", "restore_from_avp", "restore_to_avp", "default_socket", "event_callback")
+    return [config.error("uac", key, why) for key in keys if getattr(config.uac, key)]
+
+
 CHECKS: tuple[Check, ...] = (
+    check_not_yet,
     check_listen,
     check_restore,
     check_auth_variables,
@@ -203,6 +210,7 @@ CHECKS: tuple[Check, ...] = (
     check_rules,
     check_manhole,
     check_files,
+    check_script,
 )
 
 
