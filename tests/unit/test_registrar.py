@@ -237,8 +237,6 @@ def test_expires_0_removes(fields: list[bytes]) -> None:
         [b"Contact: *;expires=0"],
         [b"Contact: alice"],
         [b"Contact: <sip:a@h"],
-        [b"Contact: <sip:a@h>;x=y\nz"],
-        [b'Contact: <sip:a@h>;x="\ny"'],
         [b'Contact: <sip:a@h>;x=y"'],
         [b"Contact: <sip:a@h>;x=<y"],
         [b'Contact: <sip:a@h>;x="y'],

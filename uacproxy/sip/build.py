@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from uacproxy.errors import ParseError
 from uacproxy.sip.message import VERSION, Message
 from uacproxy.sip.names import (
     CALL_ID,
@@ -29,7 +30,7 @@ def build_response(
     """Answer a request as a UAS (8.2.6): Via, From, To, Call-ID and CSeq are the request's.
 
     Args:
-        request: as received; a 100 to it need not be sound in any other field.
+        request: as received; where its To cannot be read, that goes back without our tag.
         status: 100 to 699.
         reason: phrase; empty takes the usual one.
         to_tag: added where the request's To has none and the status is not 100. Answers
@@ -40,7 +41,7 @@ def build_response(
     keep_routes = 100 < status < 300
     for name, line in zip(request.names, request.lines, strict=True):
         if name == TO:
-            if to_tag and status > 100 and not request.to.tag:
+            if to_tag and status > 100 and _is_tagless(request):
                 line = line.rstrip() + b";tag=" + to_tag
         elif name != VIA and name != FROM and name != CALL_ID and name != CSEQ:
             if not (keep_routes and name == RECORD_ROUTE):
@@ -52,6 +53,14 @@ def build_response(
     phrase = reason if reason else reason_of(status)
     start = VERSION + b" %d " % status + phrase
     return Message(start, b"", b"", status, phrase, names, lines, b"")
+
+
+def _is_tagless(request: Message) -> bool:
+    """Tell whether the To wants a tag; one that cannot be read goes back as it came."""
+    try:
+        return not request.to.tag
+    except ParseError:
+        return False
 
 
 def build_ack(invite: Message, final: Message) -> Message:

@@ -20,7 +20,7 @@ def parse_delta(value: bytes) -> int | None:
     """Read delta-seconds; what is larger than 2**32-1 counts as that, what is no number as None."""
     if not is_digits(value):
         return None
-    return min(int(value[:20]), LONGEST_DELTA)
+    return min(int(value.lstrip(b"0")[:20] or b"0"), LONGEST_DELTA)
 
 
 def expires_of(message: Message) -> int | None:

@@ -11,7 +11,9 @@ import re
 from typing import Final, final
 
 from uacproxy.errors import FramingError, MessageTooLarge, ParseError
+from uacproxy.sip.grammar import parse_number
 from uacproxy.sip.limits import LimitSettings
+from uacproxy.sip.names import CONTENT_LENGTH
 from uacproxy.sip.parse import DEFAULT_LIMITS
 
 PING: Final = b"\r\n\r\n"
@@ -86,9 +88,10 @@ class Framer:
             why = "several Content-Length values" if lengths else "no Content-Length on a stream"
             raise StreamBroken(ParseError(why), head)
         (digits,) = lengths
-        if not digits.isdigit() or len(digits) > 10:
-            raise StreamBroken(ParseError("malformed Content-Length"), head)
-        self._body = int(digits)
+        try:
+            self._body = parse_number(digits, field=CONTENT_LENGTH)
+        except ParseError as error:
+            raise StreamBroken(error, head) from error
         if len(head) + self._body > self._limits.max_message:
             raise StreamBroken(MessageTooLarge("message too long"), head)
         self._head = len(head)

@@ -16,6 +16,7 @@ DIGITS: Final = b"0123456789"
 HEX: Final = b"0123456789abcdefABCDEF"
 UNRESERVED: Final = ALPHANUM + b"-_.!~*'()"
 WHITE: Final = b" \t\r\n"
+CONTROLS: Final = bytes(range(0x20)) + b"\x7f"
 BEYOND_ASCII: Final = bytes(range(0x80, 0x100))
 
 QUOTE: Final = 0x22
@@ -25,6 +26,8 @@ GREATER: Final = 0x3E
 COMMA: Final = 0x2C
 SEMICOLON: Final = 0x3B
 EQUALS: Final = 0x3D
+OPENS: Final = 0x28
+CLOSES: Final = 0x29
 
 LARGEST: Final = 0x7FFFFFFF  # 2**31 - 1: the CSeq limit of 8.1.1.5, ours for every number
 
@@ -114,9 +117,9 @@ def split_outside(value: bytes, separator: bytes) -> list[bytes]:
     Raises:
         ParseError: a quoted string or bracket does not end.
     """
-    if separator not in value:
-        return [value.strip(WHITE)]
     if b'"' not in value and b"<" not in value:
+        if separator not in value:
+            return [value.strip(WHITE)]
         return [part.strip(WHITE) for part in value.split(separator)]
     wanted = separator[0]
     parts: list[bytes] = []
@@ -143,6 +146,30 @@ def split_outside(value: bytes, separator: bytes) -> list[bytes]:
 def split_list(value: bytes) -> list[bytes]:
     """Split one field value at its commas (7.3.1); empty elements are dropped."""
     return [part for part in split_outside(value, b",") if part]
+
+
+def comment_depth(value: bytes) -> int:
+    """Return how deep the comments of a field value are nested, 0 where there is none (25.1)."""
+    depth = 0
+    deepest = 0
+    at = 0
+    end = len(value)
+    while at < end:
+        octet = value[at]
+        if octet == BACKSLASH:
+            at += 1
+        elif octet == QUOTE and depth == 0:
+            try:
+                at = end_of_quoted(value, at) - 1
+            except ParseError:
+                return deepest
+        elif octet == OPENS:
+            depth += 1
+            deepest = max(deepest, depth)
+        elif octet == CLOSES and depth > 0:
+            depth -= 1
+        at += 1
+    return deepest
 
 
 def parse_params(raw: bytes) -> list[tuple[bytes, bytes | None]]:

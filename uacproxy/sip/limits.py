@@ -25,20 +25,22 @@ class LimitSettings:
         256,
         low=16,
         high=65536,
-        doc="Most header fields in one message.",
+        doc="Most header fields in one message. One with more is answered 513.",
     )
     max_field: int = setting(
         8192,
         unit="octets",
         low=256,
         high=1048576,
-        doc="Longest single header field, folded lines counted together, and longest start line.",
+        doc="Longest single header field, folded lines counted together, and longest start line. "
+        "A longer field is answered 513, a longer start line 414.",
     )
     max_nesting: int = setting(
         16,
         low=1,
         high=256,
-        doc="Deepest nesting of comments in a field and of multipart bodies.",
+        doc="Deepest nesting of comments in a field; deeper is answered 513. Bodies are passed on "
+        "unread, so what is nested in them does not count.",
     )
     max_connections: int = setting(
         10000,

@@ -122,14 +122,22 @@ class Message:
         ]
 
     def values(self, name: bytes) -> list[bytes]:
-        """Return every element of a list field, over all its fields, in order (7.3.1)."""
+        """Return every element of a list field, over all its fields, in order (7.3.1).
+
+        Raises:
+            ParseError: (400) a quoted string or bracket does not end.
+        """
         found: list[bytes] = []
         for value in self.fields(name):
             found.extend(split_list(value))
         return found
 
     def addresses(self, name: bytes) -> list[NameAddr]:
-        """Return every address of a list field such as Route or Contact, in order."""
+        """Return every address of a list field such as Route or Contact, in order.
+
+        Raises:
+            ParseError: (400) one of them is malformed, or a field holds none.
+        """
         return split_name_addrs(self.fields(name))
 
     @property
@@ -139,14 +147,21 @@ class Message:
         if via is None:
             value = self.need(VIA)
             if b"," in value:
-                value = split_list(value)[0]
+                values = split_list(value)
+                if not values:
+                    raise ParseError("empty Via", field=VIA)
+                value = values[0]
             via = parse_via(value)
             self._via = via
         return via
 
     @property
     def cseq(self) -> CSeq:
-        """Return the CSeq."""
+        """Return the CSeq.
+
+        Raises:
+            ParseError: (400) it is missing or malformed; the other views raise alike.
+        """
         cseq = self._cseq
         if cseq is None:
             words = self.need(CSEQ).split()
@@ -224,18 +239,28 @@ class Message:
         return copy
 
     def set_request_uri(self, uri: bytes) -> None:
-        """Put another Request-URI into the start line."""
+        """Put another Request-URI into the start line.
+
+        Raises:
+            OwnMistake: it holds white space.
+        """
+        if b" " in uri or b"\n" in uri or b"\r" in uri:
+            raise OwnMistake("white space in a Request-URI")
         self.request_uri = uri
         self.start = self.method + b" " + uri + b" " + VERSION
 
     def set(self, name: bytes, value: bytes) -> None:
-        """Give the first field called ``name`` a new value, its spelling kept, or append one."""
+        """Give the first field called ``name`` a new value, its spelling kept, or append one.
+
+        Raises:
+            OwnMistake: the value holds a line break, as with every other edit.
+        """
         at = self.find(name)
         if at < 0:
             self.append(name, value)
             return
         line = self.lines[at]
-        self.lines[at] = line[: line.find(b":") + 1] + b" " + value
+        self.lines[at] = line[: line.find(b":") + 1] + b" " + _one_line(value)
         self._forget(name)
 
     def swap_value(self, name: bytes, old: bytes, new: bytes) -> None:
@@ -253,7 +278,8 @@ class Message:
         line = self.lines[at]
         value = line[line.find(b":") + 1 :].lstrip(WHITE)
         if value.startswith(old):
-            self.lines[at] = line[: len(line) - len(value)] + new + value[len(old) :]
+            kept = line[: len(line) - len(value)]
+            self.lines[at] = kept + _one_line(new) + value[len(old) :]
             self._forget(name)
             return
         value = value_of(line)
@@ -263,14 +289,14 @@ class Message:
 
     def append(self, name: bytes, value: bytes) -> None:
         """Add a field behind all others."""
+        self.lines.append(spelling(name) + b": " + _one_line(value))
         self.names.append(name)
-        self.lines.append(spelling(name) + b": " + value)
         self._forget(name)
 
     def insert(self, at: int, name: bytes, value: bytes) -> None:
         """Add a field at a place in the list."""
+        self.lines.insert(at, spelling(name) + b": " + _one_line(value))
         self.names.insert(at, name)
-        self.lines.insert(at, spelling(name) + b": " + value)
         self._forget(name)
 
     def push(self, name: bytes, value: bytes) -> None:
@@ -317,9 +343,13 @@ class Message:
         self._forget(name)
 
     def set_body(self, body: bytes) -> None:
-        """Put another body in, Content-Length with it."""
+        """Put another body in, Content-Length with it, which then stands once."""
         self.body = body
         self.set(known.CONTENT_LENGTH, b"%d" % len(body))
+        for at in range(len(self.names) - 1, self.find(known.CONTENT_LENGTH), -1):
+            if self.names[at] == known.CONTENT_LENGTH:
+                del self.names[at]
+                del self.lines[at]
 
     def _forget(self, name: bytes) -> None:
         if name == VIA:
@@ -340,6 +370,13 @@ class Message:
     def __repr__(self) -> str:
         """Show the start line; fields may hold what must not be logged."""
         return f"<Message {self.start!r}>"
+
+
+def _one_line(value: bytes) -> bytes:
+    """Return ``value``, which must not end its line: what follows would be a field of its own."""
+    if b"\n" in value or b"\r" in value:
+        raise OwnMistake("line break in a field value")
+    return value
 
 
 def value_of(line: bytes) -> bytes:

@@ -140,7 +140,9 @@ def split_name_addrs(values: list[bytes]) -> list[NameAddr]:
         if b"," not in value:
             found.append(parse_name_addr(value))
             continue
-        for part in split_outside(value, b","):
-            if part:
-                found.append(parse_name_addr(part))
+        parts = [part for part in split_outside(value, b",") if part]
+        if not parts:
+            raise ParseError("no address between the commas")
+        for part in parts:
+            found.append(parse_name_addr(part))
     return found

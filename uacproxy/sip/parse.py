@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from uacproxy.errors import MessageTooLarge, ParseError, VersionNotSupported
-from uacproxy.sip.grammar import is_digits, is_token, parse_number
+from uacproxy.sip.grammar import comment_depth, is_digits, is_token, parse_number
 from uacproxy.sip.limits import LimitSettings
 from uacproxy.sip.message import VERSION, Message, value_of
 from uacproxy.sip.names import (
@@ -22,6 +22,7 @@ from uacproxy.sip.names import (
     canonical,
     spelling,
 )
+from uacproxy.sip.via import MAGIC_COOKIE
 
 DEFAULT_LIMITS: Final = LimitSettings()
 _HEAD_END: Final = b"\r\n\r\n"
@@ -47,27 +48,36 @@ def parse_message(octets: bytes, limits: LimitSettings = DEFAULT_LIMITS) -> Mess
         MalformedMessage: start line, a field line or Content-Length cannot be read, or a
             limit is passed; ``message`` holds whatever fields could be found.
     """
-    if len(octets) > limits.max_message:
-        raise MalformedMessage(MessageTooLarge("message too long"), None)
     begin = 0
     while octets[begin : begin + 2] == b"\r\n":
         begin += 2
+    error: ParseError
+    if len(octets) > limits.max_message:
+        error = MessageTooLarge("message too long")
+        raise MalformedMessage(error, _salvage(octets[begin : limits.max_message], limits))
     end = octets.find(_HEAD_END, begin)
     if end < 0:
         error = ParseError("no empty line behind the fields")
         raise MalformedMessage(error, _salvage(octets[begin:], limits))
     head = octets[begin:end]
     lines = head.split(b"\r\n")
+    breaks = len(lines) - 1
     if b"\r\n " in head or b"\r\n\t" in head:
         lines = _joined(lines)
     start = lines[0]
     del lines[0]
     if len(lines) > limits.max_fields:
-        raise MalformedMessage(MessageTooLarge("too many fields"), None)
+        error = MessageTooLarge("too many fields")
+        raise MalformedMessage(error, _salvage(head, limits))
     message = _read_start(start, lines)
     fault = _read_names(message, limits)
     if fault is None:
-        fault = _start_fault(message)
+        fault = _start_fault(message, limits)
+    if head.count(b"\n") != breaks or head.count(b"\r") != breaks:
+        _drop_strays(message)
+        fault = ParseError("CR or LF that ends no line")
+    if fault is None and head.count(b"(") > limits.max_nesting:
+        fault = _nesting_fault(message, limits)
     if fault is None:
         fault = _read_body(message, octets, end + 4)
     if fault is not None:
@@ -89,6 +99,10 @@ def check_required(message: Message) -> None:
     via = message.via
     if via.version != b"2.0":
         raise VersionNotSupported("Via of another version")
+    if not via.is_sound:
+        raise ParseError("empty parameter", field=VIA)
+    if via.branch == MAGIC_COOKIE and message.status == 0:
+        raise ParseError("branch is no more than its cookie", field=VIA)
     if not message.call_id:
         raise ParseError("empty Call-ID")
     cseq = message.cseq
@@ -107,16 +121,24 @@ def _missing(message: Message) -> bytes:
 def _joined(lines: list[bytes]) -> list[bytes]:
     """Put continuation lines back to the field they continue, fold and all."""
     whole: list[bytes] = []
+    folded: list[bytes] = []  # the field being put together, where it has more than one line
     for line in lines:
         if line[:1] in (b" ", b"\t") and len(whole) > 1:
-            whole[-1] = whole[-1] + b"\r\n" + line
-        else:
-            whole.append(line)
+            if not folded:
+                folded.append(whole[-1])
+            folded.append(line)
+            continue
+        if folded:
+            whole[-1] = b"\r\n".join(folded)
+            folded = []
+        whole.append(line)
+    if folded:
+        whole[-1] = b"\r\n".join(folded)
     return whole
 
 
 def _read_start(start: bytes, lines: list[bytes]) -> Message:
-    if start[:4] == b"SIP/":
+    if start[:4].upper() == b"SIP/":
         status = 0
         words = start.split(b" ", 2)
         code = words[1] if len(words) > 1 else b""
@@ -130,13 +152,17 @@ def _read_start(start: bytes, lines: list[bytes]) -> Message:
     return Message(start, method, uri, 0, b"", [], lines, b"")
 
 
-def _start_fault(message: Message) -> ParseError | None:
+def _start_fault(message: Message, limits: LimitSettings) -> ParseError | None:
     start = message.start
+    if len(start) > limits.max_field:
+        return ParseError("start line too long", status=414)
     if message.status:
-        if not start.startswith(b"SIP/2.0 "):
+        if start[:8].upper() != b"SIP/2.0 ":
             return VersionNotSupported("response of another version")
         if message.status < 0 or message.status > 699:
             return ParseError("malformed Status-Line")
+        if start[:3] != b"SIP":
+            message.start = VERSION + start[7:]
         return None
     words = start.split(b" ")
     version = words[-1]
@@ -187,14 +213,37 @@ def _read_names(message: Message, limits: LimitSettings) -> ParseError | None:
             continue
         bit = ONLY_ONCE.get(name)
         if bit is not None:
-            if seen & bit:
-                message.repeated = name
+            if seen & bit and message.repeated in (b"", CONTENT_LENGTH):
+                message.repeated = name  # another one's repetition is the graver fault
             seen |= bit
     for at in reversed(broken):
         del names[at]
         del message.lines[at]
     message.present = seen
     return fault
+
+
+def _drop_strays(message: Message) -> None:
+    """Drop every field in which a CR or LF ends no line.
+
+    Elsewhere such an octet may pass for the end of the line, and what follows it for a
+    field of its own: nothing like that goes on, nor back.
+    """
+    lines = message.lines
+    for at in range(len(lines) - 1, -1, -1):
+        line = lines[at]
+        breaks = line.count(b"\r\n")
+        if line.count(b"\n") != breaks or line.count(b"\r") != breaks:
+            del message.names[at]
+            del lines[at]
+
+
+def _nesting_fault(message: Message, limits: LimitSettings) -> ParseError | None:
+    deepest: int = limits.max_nesting
+    for name, line in zip(message.names, message.lines, strict=True):
+        if line.count(b"(") > deepest and comment_depth(value_of(line)) > deepest:
+            return MessageTooLarge("comments nested too deep", field=name)
+    return None
 
 
 def _read_body(message: Message, octets: bytes, begin: int) -> ParseError | None:
@@ -219,13 +268,13 @@ def _read_body(message: Message, octets: bytes, begin: int) -> ParseError | None
     return None
 
 
-def _salvage(octets: bytes, limits: LimitSettings) -> Message | None:
-    """Read what can be read of a message without an end, so that a 400 finds its way."""
-    lines = _joined(octets.split(b"\r\n"))
-    if len(lines) > limits.max_fields:
-        return None
+def _salvage(octets: bytes, limits: LimitSettings) -> Message:
+    """Read what can be read of a message cut short or too large, to find the answer a way."""
+    head = octets.partition(_HEAD_END)[0]
+    lines = _joined(head.split(b"\r\n"))[: limits.max_fields + 1]
     message = _read_start(lines[0], [line for line in lines[1:] if line])
     _read_names(message, limits)
+    _drop_strays(message)
     return message
 
 

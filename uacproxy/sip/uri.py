@@ -12,8 +12,8 @@ from typing import Final, final
 from uacproxy.errors import ParseError
 from uacproxy.sip.grammar import (
     ALPHANUM,
+    CONTROLS,
     UNRESERVED,
-    WHITE,
     is_digits,
     is_token,
     parse_number,
@@ -26,8 +26,8 @@ TEL: Final = b"tel"
 SCHEMES: Final = (SIP, SIPS, TEL)
 
 _HOST_CHARACTERS: Final = ALPHANUM + b"-._"  # the underscore is not in 25.1 but in the field
-_USER_FORBIDDEN: Final = b' \t\r\n"<>@'
-_PARAM_FORBIDDEN: Final = b' \t\r\n"<>@,'
+_USER_FORBIDDEN: Final = CONTROLS + b' "<>@'
+_PARAM_FORBIDDEN: Final = CONTROLS + b' "<>@,'
 _VISUAL_SEPARATORS: Final = b"-.()"  # RFC 3966 3
 _MUST_MATCH: Final = (b"user", b"ttl", b"method", b"maddr", b"transport")  # 19.1.4
 
@@ -102,7 +102,8 @@ class Uri:
             return False
         return (
             _user_identity(self.user) == _user_identity(other.user)
-            and self.password == other.password
+            and _user_identity(self.password or b"") == _user_identity(other.password or b"")
+            and (self.password is None) == (other.password is None)
             and self.host == other.host
             and self.port == other.port
             and _params_agree(self, other)
@@ -135,8 +136,8 @@ def _parse(raw: bytes) -> Uri:
         return _parse_sip(raw, scheme, rest)
     if scheme == TEL:
         return _parse_tel(raw, rest)
-    if len(rest.translate(None, WHITE)) != len(rest):
-        raise ParseError("white space in a URI")
+    if len(rest.translate(None, CONTROLS + b" ")) != len(rest):
+        raise ParseError("white space or control character in a URI")
     return Uri(raw, scheme, b"", None, b"", None, [], b"")
 
 
@@ -155,11 +156,13 @@ def _parse_sip(raw: bytes, scheme: bytes, rest: bytes) -> Uri:
     if at >= 0:
         user = rest[:at]
         rest = rest[at + 1 :]
+        if len(user.translate(None, _USER_FORBIDDEN)) != len(user):
+            raise ParseError("malformed user in a URI")
         colon = user.find(b":")
         if colon >= 0:
             password = user[colon + 1 :]
             user = user[:colon]
-        if not user or len(user.translate(None, _USER_FORBIDDEN)) != len(user):
+        if not user:
             raise ParseError("malformed user in a URI")
     headers = b""
     question = rest.find(b"?")
@@ -236,6 +239,8 @@ def parse_host_port(raw: bytes) -> tuple[bytes, int | None]:
 
 
 def _check_ipv6(address: bytes) -> None:
+    if b"%" in address:
+        raise ParseError("IPv6 address with a zone")
     try:
         IPv6Address(address.decode("ascii"))
     except (AddressValueError, UnicodeDecodeError) as error:
@@ -279,9 +284,11 @@ def _header_identity(headers: bytes) -> list[tuple[bytes, bytes]]:
 
 def _tel_identity(uri: Uri) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     number = uri.user.translate(None, _VISUAL_SEPARATORS).lower()
-    params = [
-        (name, value.translate(None, _VISUAL_SEPARATORS).lower()) for name, value in uri.params
-    ]
+    params: list[tuple[bytes, bytes]] = []
+    for name, value in uri.params:
+        if name == b"ext" or value[:1] == b"+":  # numbers too; a context may be a domain
+            value = value.translate(None, _VISUAL_SEPARATORS)
+        params.append((name, value.lower()))
     return number, sorted(params)
 
 
@@ -304,3 +311,33 @@ def is_scheme_known(raw: bytes) -> bool:
     """Tell whether a Request-URI has a scheme we can route: sip, sips or tel."""
     colon = raw.find(b":")
     return colon > 0 and is_token(raw[:colon]) and raw[:colon].lower() in SCHEMES
+
+
+def with_user(uri: Uri, user: bytes) -> bytes:
+    """Return the octets of a SIP URI with another user, "" for none; the password goes too.
+
+    Raises:
+        ParseError: the result is no URI, or ``uri`` has no user and host to speak of.
+    """
+    if not uri.is_sip:
+        raise ParseError("not a SIP URI")
+    colon = uri.raw.find(b":")
+    at = uri.raw.find(b"@")
+    rest = uri.raw[at + 1 :] if at >= 0 else uri.raw[colon + 1 :]
+    changed = uri.raw[: colon + 1] + (user + b"@" if user else b"") + rest
+    return parse_uri(changed).raw
+
+
+def with_host(uri: Uri, host_port: bytes) -> bytes:
+    """Return the octets of a SIP URI with another ``HOST[:PORT]``; user and parameters stay.
+
+    Raises:
+        ParseError: the result is no URI, or ``uri`` has no host.
+    """
+    if not uri.is_sip:
+        raise ParseError("not a SIP URI")
+    at = uri.raw.find(b"@")
+    begin = at + 1 if at >= 0 else uri.raw.find(b":") + 1
+    ends = [uri.raw.find(mark, begin) for mark in (b";", b"?")]
+    end = min([place for place in ends if place >= 0], default=len(uri.raw))
+    return parse_uri(uri.raw[:begin] + host_port + uri.raw[end:]).raw

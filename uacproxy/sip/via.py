@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final, final
 
 from uacproxy.errors import ParseError
-from uacproxy.sip.grammar import WHITE, is_token, parse_number, unquote
+from uacproxy.sip.grammar import (
+    WHITE,
+    end_of_quoted,
+    is_token,
+    parse_number,
+    split_outside,
+    unquote,
+)
 from uacproxy.sip.names import VIA
 from uacproxy.sip.uri import parse_host_port
 
@@ -19,7 +25,7 @@ DEFAULT_PORTS: Final[dict[bytes, int]] = {
     b"WSS": 443,
 }
 
-_LOOSE_SPACE: Final = re.compile(rb"[ \t\r\n]*([/;:=])[ \t\r\n]*")
+_TIGHT: Final = (b"/", b";", b":", b"=")  # white space around these says nothing
 
 
 @final
@@ -29,6 +35,7 @@ class Via:
     __slots__ = (
         "branch",
         "host",
+        "is_sound",
         "maddr",
         "port",
         "raw",
@@ -52,6 +59,7 @@ class Via:
         self.received = b""
         self.maddr = b""
         self.rport: int | None = None
+        self.is_sound = True  # False with an empty parameter: enough to answer by, no more
 
     @property
     def is_rfc3261(self) -> bool:
@@ -68,7 +76,7 @@ class Via:
         reference = b"[" + source + b"]" if b":" in source else source
         if self.rport is None and self.host == reference and not self.received:
             return None
-        parts = self.raw.split(b";")
+        parts = _split(self.raw)
         kept = [parts[0]]
         for part in parts[1:]:
             name = part.partition(b"=")[0].strip(WHITE).lower()
@@ -90,8 +98,8 @@ def parse_via(raw: bytes) -> Via:
     """
     value = raw
     if value[:8] != b"SIP/2.0/" or value.count(b" ") != 1 or b"\t" in value:
-        value = _LOOSE_SPACE.sub(rb"\1", raw)
-    parts = value.split(b";")
+        value = _tightened(raw)
+    parts = _split(value)
     words = parts[0].split()
     if len(words) != 2:
         raise ParseError("malformed Via", field=VIA)
@@ -112,9 +120,39 @@ def parse_via(raw: bytes) -> Via:
         name = part if equals < 0 else part[:equals]
         if name == b"branch" and equals > 0:
             via.branch = part[7:]
+        elif not part.strip(WHITE):
+            via.is_sound = False
         else:
             _set_param(via, name.lower(), b"" if equals < 0 else part[equals + 1 :])
     return via
+
+
+def _split(value: bytes) -> list[bytes]:
+    return split_outside(value, b";") if b'"' in value else value.split(b";")
+
+
+def _tightened(raw: bytes) -> bytes:
+    """Remove white space around separators; quoted strings keep theirs."""
+    if b'"' not in raw:
+        return _tighten(raw)
+    parts: list[bytes] = []
+    at = 0
+    while True:
+        quote = raw.find(b'"', at)
+        if quote < 0:
+            parts.append(_tighten(raw[at:]))
+            return b"".join(parts)
+        end = end_of_quoted(raw, quote)
+        parts.append(_tighten(raw[at:quote]))
+        parts.append(raw[quote:end])
+        at = end
+
+
+def _tighten(text: bytes) -> bytes:
+    text = b" ".join(text.split())
+    for mark in _TIGHT:
+        text = text.replace(b" " + mark, mark).replace(mark + b" ", mark)
+    return text
 
 
 def _set_param(via: Via, name: bytes, value: bytes) -> None:
