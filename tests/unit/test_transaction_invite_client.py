@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -203,6 +206,35 @@ def test_the_tu_may_stop_it_from_inside_a_notice() -> None:
     tx.response_received(answer(tx.request, 200))
     assert heard == [Notice.RESPONSE]
     assert ports.timers == 0
+
+
+@pytest.mark.parametrize("ending", [32.0, None])
+def test_a_transaction_that_ended_keeps_its_tu_no_longer(ending: float | None) -> None:
+    class Branch:
+        def heard(self, _notice: Notice, _response: Message | None) -> None:
+            """Do nothing."""
+
+    ports = Ports()
+    branch = Branch()
+    gone = weakref.ref(branch)
+    tx = InviteClient(
+        request(b"INVITE"),
+        flow=ports.flow,
+        values=TimerValues(reliable=False),
+        clock=ports.clock,
+        counters=ports.counters,
+        notify=branch.heard,
+        ended=lambda _: None,
+    )
+    tx.start()
+    del branch
+    assert gone() is not None
+    if ending is None:
+        tx.stop()
+    else:
+        ports.wait(ending)
+    gc.collect()
+    assert gone() is None
 
 
 PENDING = {State.CALLING: 2, State.ACCEPTED: 1, State.COMPLETED: 1}

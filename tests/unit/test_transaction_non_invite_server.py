@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.transactions import AGAIN, LOST, CountedRandom, Event, Ports, request
@@ -120,6 +120,7 @@ def test_the_100_comes_when_the_clients_timer_e_reaches_t2(t1: float, t2: float,
 
 
 @given(st.floats(0.01, 60.0), st.floats(0.01, 60.0))
+@example(0.01, 60.0)
 def test_it_ends_with_the_client_whatever_t1_and_t2_are(t1: float, t2: float) -> None:
     bench = Bench(t1=t1, t2=t2)
     bench.wait(64 * t1 * 1.0001)

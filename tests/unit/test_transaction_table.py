@@ -144,6 +144,22 @@ def test_a_host_in_sent_by_is_compared_without_case() -> None:
     assert len(bench.servers) == 1
 
 
+@pytest.mark.parametrize("method", [b"INVITE", b"OPTIONS"])
+@pytest.mark.parametrize(
+    "different",
+    [{"to_tag": b"other"}, {"cseq": 2}, {"uri": b"sip:carol@biloxi.example"}, {"branch": b"2"}],
+)
+def test_a_peer_without_the_cookie_names_a_request_by_all_its_fields(
+    method: bytes, different: dict[str, bytes | int]
+) -> None:
+    bench = Bench()
+    first: dict[str, bytes | int] = {"branch": b"1", "to_tag": b"b1"}
+    bench.give(request(method, **first))  # type: ignore[arg-type]
+    bench.give(request(method, **first))  # type: ignore[arg-type]
+    bench.give(request(method, **{**first, **different}))  # type: ignore[arg-type]
+    assert len(bench.servers) == 2
+
+
 def test_the_received_and_rport_we_note_do_not_matter_to_a_peer_without_the_cookie() -> None:
     bench = Bench()
     bench.give(request(b"INVITE", branch=b""))
@@ -351,13 +367,25 @@ def test_a_request_inside_a_dialog_is_never_merged() -> None:
     assert not any(bench.table.is_merged(server) for server in bench.servers)
 
 
-def test_a_request_is_not_merged_with_one_that_is_over() -> None:
+@pytest.mark.parametrize("method", [b"INVITE", b"OPTIONS"])
+def test_a_request_is_not_merged_with_one_that_is_over(method: bytes) -> None:
     bench = Bench()
-    bench.give(request(b"OPTIONS"))
+    bench.give(request(method))
     bench.respond(200)
     bench.wait(32.0)
-    bench.give(request(b"OPTIONS", branch=b"z9hG4bKother"))
+    bench.give(request(method, branch=b"z9hG4bKother"))
     assert not bench.table.is_merged(bench.servers[1])
+
+
+def test_the_cancels_of_merged_requests_are_not_merged() -> None:
+    bench = Bench()
+    invites = [request(b"INVITE", branch=branch) for branch in (b"z9hG4bK1", b"z9hG4bK2")]
+    for invite in invites:
+        bench.give(invite)
+    for invite in invites:
+        bench.give(build_cancel(invite, []))
+    assert len(bench.cancels) == 2
+    assert bench.counters.merged == 1
 
 
 # -- too many ------------------------------------------------------------------------------

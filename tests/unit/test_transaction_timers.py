@@ -154,17 +154,30 @@ def test_a_callee_may_cancel_so_many_that_the_dead_are_dropped_meanwhile(
 
 def test_a_cancelled_timer_keeps_nobody_alive() -> None:
     class Callee:
-        def due(self) -> None:
+        def due(self, _with: object) -> None:
             """Do nothing."""
 
     bench = Bench()
-    callee = Callee()
-    gone = weakref.ref(callee)
-    timer = bench.clock.callLater(32.0, callee.due)
+    callee, argument = Callee(), Callee()
+    gone = [weakref.ref(callee), weakref.ref(argument)]
+    timer = bench.clock.callLater(32.0, callee.due, argument)
     timer.cancel()
-    del callee
+    del callee, argument
     gc.collect()
-    assert gone() is None
+    assert [look() for look in gone] == [None, None]
+    assert not timer.active()
+
+
+def test_odd_delays_still_run_in_time_after_many_others_were_cancelled() -> None:
+    bench = Bench()
+    delays = [1.0 + (n * 7919 % 1000) / 1000 for n in range(1000)]
+    timers = [bench.clock.callLater(delay, bench.ran.append, delay) for delay in delays]
+    for n, timer in enumerate(timers):
+        if n % 3:
+            timer.cancel()
+    kept = sorted(delay for n, delay in enumerate(delays) if n % 3 == 0)
+    assert bench.beat_at(101.5) == [delay for delay in kept if delay <= 1.5]
+    assert bench.beat_at(200.0) == [delay for delay in kept if delay > 1.5]
 
 
 @pytest.mark.parametrize("delay_of", [lambda n: 32.0, lambda n: 32.0 + n / 1e6])
