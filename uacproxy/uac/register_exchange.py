@@ -197,8 +197,8 @@ class RegisterExchange:
                 nonces=self._nonces,
                 peer=_PEER,
             )
-        except CredentialRefused as error:
-            return Judgement(self._refused(), f"{why}: {error.why}")
+        except CredentialRefused as refusal:
+            return Judgement(self._refused(), f"{why}: {refusal.why}")
         except (FeatureError, UnsupportedChallenge) as error:
             self._nonces = NonceBook(1)
             return Judgement(RegistrationInput.REFUSED, f"{why}: {error.why}")
