@@ -12,7 +12,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from tests.support.clock import SteppingClock
-from uacproxy.counters import DialogCounters, ProxyCounters, TransactionCounters
+from uacproxy.counters import (
+    DialogCounters,
+    ProxyCounters,
+    TransactionCounters,
+    TransportCounters,
+)
 from uacproxy.dialog.tracker import DialogTracker
 from uacproxy.ports import Flow, HostPort, Target
 from uacproxy.proxy.core import ProxyCore
@@ -25,14 +30,15 @@ from uacproxy.routing.runner import Runner
 from uacproxy.routing.scope import Scope
 from uacproxy.routing.script import Script, load_script
 from uacproxy.routing.settings import RuleSettings
-from uacproxy.errors import ParseError
 from uacproxy.sip.grammar import text
+from uacproxy.sip.limits import LimitSettings
 from uacproxy.sip.message import Message
-from uacproxy.sip.parse import MalformedMessage, check_required, parse_message
+from uacproxy.sip.parse import MalformedMessage, parse_message
 from uacproxy.sip.uri import Uri
 from uacproxy.sip.via import Via
 from uacproxy.store.memory import MemoryStore
 from uacproxy.transaction.table import TransactionTable
+from uacproxy.transport.inbound import Inbound
 from uacproxy.uac.credentials import CredentialList
 from uacproxy.uac.rr_param import RestoreCodec, SealedCodec
 
@@ -121,7 +127,7 @@ class World:
         self.unreachable: set[HostPort] = set()
         self.has_tcp = True
         self.sent: list[tuple[float, HostPort, bytes, bytes]] = []
-        self.malformed: list[MalformedMessage] = []
+        self._mistake: Exception | None = None
         self.spawned: list[Any] = []
         self._flows: dict[tuple[HostPort, bytes], WorldFlow] = {}
         self.table = TransactionTable(
@@ -172,6 +178,16 @@ class World:
         )
         self.core = ProxyCore(self.wiring, self._register)
         self.table.user = self.core
+        self.transport_counters = TransportCounters()
+        self.inbound = Inbound(
+            limits=LimitSettings(),
+            counters=self.transport_counters,
+            is_ours=self.is_ours,
+            deliver=self._deliver,
+            reject=self._reject,
+            clock=self.clock,
+            log=self.log,
+        )
 
     @staticmethod
     def _script(script: str, rules: Sequence[RuleSettings]) -> Script:
@@ -179,27 +195,30 @@ class World:
             return load_script("route.py", script)
         return compile_rules(rules, "uacproxy.ini")
 
-    # -- what a test does ----------------------------------------------------------------
+    # -- what a test does --------------------------------------------------------------
 
     def receive(self, octets: bytes, peer: HostPort = CALLER, transport: bytes = b"UDP") -> None:
         """Let a message arrive, as the transport would hand it on."""
-        flow = self.flow(peer[1], peer[0], transport)
+        self.inbound.datagram_received(octets, self.flow(peer[1], peer[0], transport))
+        if self._mistake is not None:
+            raise self._mistake
+
+    def _deliver(self, message: Message, flow: Flow) -> None:
         try:
-            message = parse_message(octets)
-            check_required(message)
-        except MalformedMessage as error:
-            self.malformed.append(error)
+            if message.is_request:
+                self.table.request_received(message, flow)
+            else:
+                self.table.response_received(message, flow)
+        except Exception as error:
+            self._mistake = error  # which Inbound would swallow
+            raise
+
+    def _reject(self, error: MalformedMessage, flow: Flow) -> None:
+        try:
             self.core.malformed(error, flow)
-            return
-        except ParseError as error:
-            wrapped = MalformedMessage(error, message)
-            self.malformed.append(wrapped)
-            self.core.malformed(wrapped, flow)
-            return
-        if message.is_request:
-            self.table.request_received(message, flow)
-        else:
-            self.table.response_received(message, flow)
+        except Exception as mistake:
+            self._mistake = mistake
+            raise
 
     def let(self, seconds: float) -> None:
         """Let time pass, stopping at each timer."""
@@ -220,7 +239,7 @@ class World:
             for message in self.sent_to(peer)
         ]
 
-    # -- ports -----------------------------------------------------------------------------
+    # -- ports -------------------------------------------------------------------------
 
     def flow(self, port: int, host: str, transport: bytes) -> WorldFlow:
         key = ((host, port), transport)
@@ -257,7 +276,7 @@ class World:
             coroutine.send(None)
         except StopIteration as stop:
             done(stop.value)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  the runner hears whatever a handler raises
             failed(error)
         else:
             self.spawned.append((coroutine, done))

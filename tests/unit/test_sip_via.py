@@ -35,12 +35,9 @@ def test_a_separator_in_a_quoted_string_separates_nothing() -> None:
     assert marked == via.raw + b";received=192.0.2.1"
 
 
-@pytest.mark.parametrize(
-    ("transport", "port"),
-    [(b"UDP", 5060), (b"TCP", 5060), (b"TLS", 5061), (b"WSS", 443), (b"SCTP", 5060)],
-)
-def test_the_port_defaults_to_that_of_the_transport(transport: bytes, port: int) -> None:
-    assert parse_via(b"SIP/2.0/" + transport + b" h;branch=1").port == port
+@pytest.mark.parametrize("transport", [b"UDP", b"TCP", b"TLS", b"UNKNOWN"])
+def test_without_a_port_answers_go_to_5060(transport: bytes) -> None:
+    assert parse_via(b"SIP/2.0/" + transport + b" h;branch=1").port == 5060  # 18.2.2
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ DEFAULT_PORTS: Final[dict[bytes, int]] = {
     b"WS": 80,
     b"WSS": 443,
 }
+"""Where a URI without a port leads (19.1.2); an answer by Via goes to ``ANSWER_PORT``."""
+ANSWER_PORT: Final = 5060  # 18.2.2, whatever transport the Via in a datagram names
 
 _TIGHT: Final = (b"/", b";", b":", b"=")  # white space around these says nothing
 
@@ -54,7 +56,7 @@ class Via:
         self.transport = transport  # upper case
         self.sent_by = sent_by  # as written, loose space removed
         self.host = host  # lower case, IPv6 reference with brackets
-        self.port = port  # of sent-by, or the transport's default
+        self.port = port  # of sent-by, or 5060
         self.branch = b""
         self.received = b""
         self.maddr = b""
@@ -113,7 +115,7 @@ def parse_via(raw: bytes) -> Via:
         raise ParseError("malformed sent-by in Via", field=VIA) from error
     transport = protocol[2].upper()
     if port is None:
-        port = DEFAULT_PORTS.get(transport, 5060)
+        port = ANSWER_PORT
     via = Via(value, protocol[1], transport, sent_by, host, port)
     for part in parts[1:]:
         equals = part.find(b"=")
