@@ -67,6 +67,13 @@ def test_a_100_gets_no_tag_and_an_existing_tag_stays() -> None:
     assert build_response(request, 200, to_tag=b"ours").to.raw == b"sip:b@b.example;tag=theirs"
 
 
+def test_a_100_says_when_its_request_was_sent() -> None:
+    request = invite()
+    request.append(b"timestamp", b"54")
+    assert build_response(request, 100).get(b"timestamp") == b"54"
+    assert build_response(request, 180).get(b"timestamp") is None
+
+
 def test_an_address_without_brackets_gets_its_tag_too() -> None:
     request = invite()
     request.set(TO, b"sip:b@b.example;user=phone")

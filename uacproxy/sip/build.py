@@ -15,6 +15,7 @@ from uacproxy.sip.names import (
     REASON,
     RECORD_ROUTE,
     ROUTE,
+    TIMESTAMP,
     TO,
     VIA,
     spelling,
@@ -34,7 +35,8 @@ def build_response(
         status: 100 to 699.
         reason: phrase; empty takes the usual one.
         to_tag: added where the request's To has none and the status is not 100. Answers
-            to an INVITE or SUBSCRIBE from 101 to 299 also keep Record-Route (12.1.1).
+            to an INVITE or SUBSCRIBE from 101 to 299 also keep Record-Route (12.1.1), a
+            100 keeps Timestamp (8.2.6.1).
     """
     names: list[bytes] = []
     lines: list[bytes] = []
@@ -44,7 +46,9 @@ def build_response(
             if to_tag and status > 100 and _is_tagless(request):
                 line = line.rstrip() + b";tag=" + to_tag
         elif name != VIA and name != FROM and name != CALL_ID and name != CSEQ:
-            if not (keep_routes and name == RECORD_ROUTE):
+            if not (keep_routes and name == RECORD_ROUTE) and not (
+                status == 100 and name == TIMESTAMP
+            ):
                 continue
         names.append(name)
         lines.append(line)

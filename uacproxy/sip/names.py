@@ -30,6 +30,7 @@ SERVER: Final = b"server"
 REASON: Final = b"reason"
 RACK: Final = b"rack"
 RETRY_AFTER: Final = b"retry-after"
+TIMESTAMP: Final = b"timestamp"
 WARNING: Final = b"warning"
 ALLOW: Final = b"allow"
 AUTHORIZATION: Final = b"authorization"
@@ -111,7 +112,7 @@ SPELLING: Final[dict[bytes, bytes]] = {
     b"session-expires": b"Session-Expires",
     b"subject": b"Subject",
     b"subscription-state": b"Subscription-State",
-    b"timestamp": b"Timestamp",
+    TIMESTAMP: b"Timestamp",
 }
 
 ONLY_ONCE: Final[dict[bytes, int]] = {
