@@ -94,3 +94,14 @@ def test_each_side_sees_its_own_identities_for_the_whole_call() -> None:
     world.receive(answer(bye, 200), CALLER)
     assert world.last_to(CALLEE).to.raw == b'"Trunk 7" <sip:7@trunk.example>;tag=at1'
     assert world.last_to(CALLEE).from_.raw == b"<sip:b@z.cc>;tag=bt1"
+
+
+def test_a_tag_that_no_uri_could_hold_brings_the_later_requests_back_all_the_same() -> None:
+    world = World(HIDE)
+    world.receive(invite(from_=b'"Alice" <sip:alice@a.example>;tag=1-2@192.0.2.1'))
+    world.receive(answer(world.last_to(CALLEE), 200), CALLEE)
+    final = world.last_to(CALLER)
+    world.receive(in_dialog(b"ACK", final, final.fields(b"record-route"), 1))
+    ack = world.last_to(CALLEE)
+    assert (ack.request_uri, ack.has(b"route")) == (b"sip:bob@192.0.2.2", False)
+    assert ack.from_.raw == b'"Trunk 7" <sip:7@trunk.example>;tag=1-2@192.0.2.1'

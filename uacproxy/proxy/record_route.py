@@ -11,6 +11,7 @@ from typing import Final
 
 from uacproxy.errors import ParseError
 from uacproxy.ports import Flow
+from uacproxy.sip.grammar import escape_parameter
 from uacproxy.sip.message import Message
 from uacproxy.sip.name_addr import parse_name_addr
 from uacproxy.sip.names import RECORD_ROUTE, ROUTE
@@ -98,7 +99,7 @@ def record_route(
     Where it leaves by another listener than it came by, both are recorded with ``r2``
     (RFC 5658): each side then routes to the listener it knows.
     """
-    tail = b";lr;ftag=" + request.from_.tag
+    tail = b";lr;ftag=" + escape_parameter(request.from_.tag)
     for name, value in params:
         tail += b";" + name + b"=" + value if value else b";" + name
     if came_on.sent_by == goes_on.sent_by and came_on.transport == goes_on.transport:

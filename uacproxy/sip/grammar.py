@@ -15,6 +15,7 @@ TOKEN: Final = ALPHANUM + b"-.!%*_+`'~"
 DIGITS: Final = b"0123456789"
 HEX: Final = b"0123456789abcdefABCDEF"
 UNRESERVED: Final = ALPHANUM + b"-_.!~*'()"
+_IN_PARAMETERS: Final = UNRESERVED + b"[]/:&+$"  # paramchar of 25.1
 WHITE: Final = b" \t\r\n"
 CONTROLS: Final = bytes(range(0x20)) + b"\x7f"
 BEYOND_ASCII: Final = bytes(range(0x80, 0x100))
@@ -196,6 +197,14 @@ def parse_params(raw: bytes) -> list[tuple[bytes, bytes | None]]:
             raise ParseError("parameter without a name")
         pairs.append((name.lower(), value))
     return pairs
+
+
+def escape_parameter(octets: bytes) -> bytes:
+    """Return ``octets`` as a URI parameter's value: ``%HH`` for what may not stand there."""
+    if not octets.translate(None, _IN_PARAMETERS):
+        return octets
+    parts = [b"%c" % one if one in _IN_PARAMETERS else b"%%%02X" % one for one in octets]
+    return b"".join(parts)
 
 
 def unescape(octets: bytes) -> bytes:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from uacproxy.errors import RestoreFailed
+from uacproxy.sip.grammar import escape_parameter
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import FROM, TO
 from uacproxy.sip.uri import Uri
@@ -41,14 +42,15 @@ def direction(route: Uri, request: Message) -> bool:
     """Tell whether a request goes toward the callee, by the caller's tag in our Route.
 
     Args:
-        route: our own URI; ``ftag`` is the tag of the From that opened the dialog.
+        route: our own URI; ``ftag`` is the tag of the From that opened the dialog, escaped
+            by us, as it came by Kamailio.
         request: within the dialog. Without either tag it counts as the caller's.
     """
     ftag = route.param(b"ftag")
     if not ftag:
         return True
     tag = request.from_.tag
-    return not tag or tag == ftag
+    return not tag or ftag in (tag, escape_parameter(tag))
 
 
 def restore_request(
