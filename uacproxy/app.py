@@ -293,7 +293,12 @@ class Application:
                 uac.reg_db_url, uac.reg_db_table, run_in_thread=self._in_thread, log=self.log
             )
             self._parts.append(source.close)
-        sender = RequestSender(transports=self.transports, resolver=self.resolver, table=self.table)
+        sender = RequestSender(
+            transports=self.transports,
+            resolver=self.resolver,
+            table=self.table,
+            udp_limit=self.config.sip.udp_limit,
+        )
         return RegistrationTable(
             settings=uac,
             source=source,
