@@ -21,6 +21,9 @@ from uacproxy.sip.name_addr import parse_name_addr, split_name_addrs
         (b"<sip:a@b;tag=no?x=y>", b"", b"sip:a@b;tag=no?x=y", b"", b""),
         (b"<sip:a,b;c@d>;tag=5", b"", b"sip:a,b;c@d", b";tag=5", b"5"),
         (b"<tel:+1>;tag", b"", b"tel:+1", b";tag", b""),
+        (b"<tel:+1>;tag=6 ;x", b"", b"tel:+1", b";tag=6 ;x", b"6"),
+        (b"<tel:+1>;tag=7\t;x", b"", b"tel:+1", b";tag=7\t;x", b"7"),
+        (b'<tel:+1>;tag="8;9"', b"", b"tel:+1", b';tag="8;9"', b'"8;9"'),
     ],
 )
 def test_a_name_addr_has_a_head_and_a_tail(

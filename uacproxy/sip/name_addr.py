@@ -125,7 +125,7 @@ def find_tag(raw: bytes, start: int) -> bytes:
     if raw[start : start + 5] == b";tag=":
         end = raw.find(b";", start + 5)
         tag = raw[start + 5 :] if end < 0 else raw[start + 5 : end]
-        if tag and QUOTE not in tag and b" " not in tag:
+        if tag and QUOTE not in tag and b" " not in tag and b"\t" not in tag:
             return tag
     for name, value in parse_params(raw[start:]):
         if name == b"tag":
