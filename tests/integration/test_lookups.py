@@ -48,10 +48,12 @@ class Silent(ResolverBase):
 
     def __init__(self, *types: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.asked: list[int] = []
         self._types = types
         self._zone = cast(Any, Zone())
 
     def query(self, query: typed_dns.Query, timeout: object = None) -> Deferred[Any]:
+        self.asked.append(query.type)
         if query.type in self._types:
             return cast("Deferred[Any]", self._zone.query(query, timeout))
         return Deferred()
@@ -119,8 +121,10 @@ async def test_a_server_that_fails_is_a_failure() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_family_that_is_never_answered_is_not_waited_for() -> None:
-    async with NameServer(Silent(dns.A)) as names:
+    silent = Silent(dns.A)
+    async with NameServer(silent) as names:
         found = await DnsLookup(reactor, [names.address])("gw.example")
+        assert sorted(silent.asked) == [dns.A, dns.AAAA]  # not asked again meanwhile
         assert found == [("192.0.2.1", 30), ("192.0.2.2", 30)]
 
 

@@ -200,6 +200,17 @@ async def test_a_port_where_nobody_listens_fails_and_others_still_get_theirs() -
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_failure_heard_while_idle_leaves_the_listener_reading() -> None:
+    async with Service("udp:127.0.0.1:0") as service, UdpPeer() as peer:
+        failures: list[str] = []
+        dead = service.flow_to(UDP, ("127.0.0.1", free_port()))
+        dead.send(b"one", lambda: failures.append("failed"))
+        await until(lambda: failures == ["failed"])
+        peer.send(request(f"SIP/2.0/UDP {peer.sent_by}"), service.here)
+        await service.heard.get()
+
+
+@pytest_twisted.ensureDeferred
 async def test_what_the_system_refuses_fails_in_a_later_turn() -> None:
     async with Service("udp:127.0.0.1:0") as service, UdpPeer() as peer:
         failures: list[str] = []

@@ -163,6 +163,16 @@ class TcpPeer(Protocol):
         host = cast(Any, self.transport).getHost()
         return host.host, host.port
 
+    @property
+    def remote(self) -> HostPort:
+        """Return the other end."""
+        peer = cast(Any, self.transport).getPeer()
+        return peer.host, peer.port
+
+    def stop_reading(self) -> None:
+        """Leave what comes in the kernel's buffer."""
+        cast(Any, self.transport).pauseProducing()
+
     async def hears(self, count: int) -> bytes:
         """Wait until ``count`` octets have come in all; return them all."""
         while len(self.read) < count:

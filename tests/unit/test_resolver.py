@@ -205,8 +205,9 @@ def test_the_oldest_answer_makes_room() -> None:
 
 def test_no_answer_is_kept_in_a_cache_of_none() -> None:
     bench = Bench(cache_max=0)
-    bench.resolve("sip:a.example")
+    answers = bench.resolve("sip:a.example")
     bench.answer(("192.0.2.1", 60))
+    assert len(answers) == 1
     assert bench.resolve("sip:a.example") == []
 
 

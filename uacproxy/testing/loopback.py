@@ -23,7 +23,7 @@ from uacproxy.transport.own_names import OwnNames
 
 Failed = Callable[[], None] | None
 
-_OVERTAKEN: Final = 3.0  # times the usual delay, for a datagram that others overtake
+_OVERTAKEN: Final = (1.5, 3.0)  # times the usual delay, for a datagram that others overtake
 
 
 @final
@@ -44,8 +44,9 @@ class Weather:
         return [self._delay(chance) for _ in range(copies)]
 
     def _delay(self, chance: random.Random) -> float:
-        late = chance.random() < self.reordering
-        return self.delay * (_OVERTAKEN if late else 1.0) * chance.uniform(0.9, 1.1)
+        if chance.random() < self.reordering:
+            return self.delay * chance.uniform(*_OVERTAKEN)
+        return self.delay
 
 
 FAIR: Final = Weather()
