@@ -60,6 +60,7 @@ from uacproxy.sip.uri import Uri
 from uacproxy.store.open import OpenStore, open_store
 from uacproxy.transaction.table import TransactionTable
 from uacproxy.transaction.timers import BeatClock
+from uacproxy.transport.addresses import family_of
 from uacproxy.transport.sockets import SocketSet
 from uacproxy.uac.credentials import CredentialList, credential_of
 from uacproxy.uac.registration_event import RegistrationEvent
@@ -270,11 +271,12 @@ class Application:
     def _make_resolver(self) -> NameResolver:
         dns = self.config.dns
         pool = self._reactor.getThreadPool()
+        families = sorted({family_of(each.host) for each in self.config.sip.listen})
         lookup: Any
         if dns.servers:
-            lookup = DnsLookup(self._reactor, dns.servers)
+            lookup = DnsLookup(self._reactor, dns.servers, families)
         else:
-            lookup = SystemLookup(self._reactor, pool)
+            lookup = SystemLookup(self._reactor, pool, families)
         return NameResolver(
             lookup=lookup,
             clock=self._reactor,
