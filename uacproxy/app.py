@@ -121,6 +121,7 @@ class Application:
         self.random = SystemRandom()
         self.clock = BeatClock(time.monotonic, self._timer_failed)
         self._started_at = time.monotonic()
+        self._domains = frozenset(octets_of(name.lower()) for name in config.sip.domains)
         self._loops: list[LoopingCall] = []
         self._doors: list[IListeningPort] = []
         self._parts: list[Callable[[], Deferred[None]]] = []  # to close, last opened first
@@ -404,11 +405,7 @@ class Application:
         )
 
     def _is_our_domain(self, host: bytes) -> bool:
-        return text(host) in self._domains or self.transports.is_ours(host, None, None)
-
-    @property
-    def _domains(self) -> frozenset[str]:
-        return frozenset(name.lower() for name in self.config.sip.domains)
+        return host in self._domains or self.transports.is_ours(host, None, None)
 
     def _find_local(self, uri: Uri) -> list[Destination]:
         return [

@@ -80,6 +80,7 @@ class NameResolver:
         self._min_ttl = min_ttl
         self._negative_ttl = negative_ttl
         self._cache: dict[str, tuple[list[str], float]] = {}  # addresses, good until (s)
+        self._literals: dict[bytes, Target] = {}  # URIs whose host is an address
         self._questions: dict[str, Question] = {}
 
     def resolve(self, uri: Uri, then: Then) -> None:
@@ -89,6 +90,10 @@ class NameResolver:
         UDP, ``chosen`` False. No target: another scheme than ``sip``, a transport we do
         not have, a name without address or not answered in time.
         """
+        literal = self._literals.get(uri.raw)
+        if literal is not None:
+            then([literal])
+            return
         transport = uri.transport
         host, port = _host_and_port(uri)
         if uri.scheme != SIP or transport not in (None, *_TRANSPORTS) or not port:
@@ -97,7 +102,11 @@ class NameResolver:
         chosen = transport is not None
         name = host.decode("ascii").strip("[]").rstrip(".")
         if is_ip_address(name):
-            then([Target(transport or b"UDP", name, port, chosen)])
+            literal = Target(transport or b"UDP", name, port, chosen)
+            if len(self._literals) >= self._cache_max:
+                self._literals.clear()
+            self._literals[uri.raw] = literal
+            then([literal])
             return
         known = self._cache.get(name)
         if known is not None:

@@ -19,6 +19,8 @@ from uacproxy.transport.addresses import (
     reference_of,
 )
 
+MAX_ANSWERS: Final = 4096  # names remembered as ours or not
+
 _ANY_TRANSPORT: Final = b""
 
 
@@ -36,9 +38,11 @@ class OwnNames:
         self._local = local
         self._exact: set[tuple[bytes, int, bytes]] = set()  # host, port, transport
         self._wildcard: set[tuple[bool, int, bytes]] = set()  # is IPv6, port, transport
+        self._answers: dict[tuple[bytes, int | None, bytes | None], bool] = {}
 
     def add(self, listening: ListenAddress) -> None:
         """Note an address a socket is bound to; its port is the real one."""
+        self._answers.clear()
         for transport in (listening.transport, _ANY_TRANSPORT):
             if is_wildcard(listening.host):
                 self._wildcard.add((":" in listening.host, listening.port, transport))
@@ -70,6 +74,17 @@ class OwnNames:
             port: None is the default of ``transport``.
             transport: as in Via; None fits a listener of any transport.
         """
+        asked = (host, port, transport)
+        known = self._answers.get(asked)
+        if known is None:
+            known = self._find(host, port, transport)
+            if not self._wildcard:  # else it changes with the addresses of the machine
+                if len(self._answers) >= MAX_ANSWERS:
+                    self._answers.clear()
+                self._answers[asked] = known
+        return known
+
+    def _find(self, host: bytes, port: int | None, transport: bytes | None) -> bool:
         wanted = transport or _ANY_TRANSPORT
         if port is None:
             port = DEFAULT_PORTS.get(wanted, 5060)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import final
+from typing import Final, final
 
 from twisted.internet.defer import Deferred, fail, succeed
 
@@ -24,6 +24,8 @@ from uacproxy.transport.own_names import OwnNames
 from uacproxy.transport.reactor import SocketReactor
 from uacproxy.transport.streams import MESSAGE_TIMEOUT, Streams
 from uacproxy.transport.udp import UdpListener
+
+MAX_FOUND: Final = 4096  # targets whose flow is remembered
 
 
 @final
@@ -86,6 +88,7 @@ class SocketSet:
             message_timeout=tcp_message_timeout,
         )
         self._udp: dict[ListenAddress, UdpListener] = {}
+        self._found: dict[Target, Flow] = {}  # UDP flows, by the target they were asked for
         self._tcp: list[ListenAddress] = []
 
     @property
@@ -125,6 +128,7 @@ class SocketSet:
 
     def close(self) -> Deferred[None]:
         """Close everything; fires when the last connection is gone, within two seconds or so."""
+        self._found.clear()
         for listener in self._udp.values():
             listener.close()
         return self._streams.close()
@@ -137,12 +141,21 @@ class SocketSet:
         first in the order of the setting, loopback last. A TCP connection is opened by
         the first send and comes from the chosen listener's address.
         """
+        known = self._found.get(target)
+        if known is not None:
+            return known
         host = canonical_address(target.host)
         if host is None:
             return None
         if target.transport == b"UDP":
             chosen = self._nearest(self._udp, host)
-            return None if chosen is None else self._udp[chosen].flow(host, target.port)
+            if chosen is None:
+                return None
+            if len(self._found) >= MAX_FOUND:
+                self._found.clear()
+            flow = self._udp[chosen].flow(host, target.port)
+            self._found[target] = flow
+            return flow
         if target.transport == b"TCP":
             chosen = self._nearest(self._tcp, host)
             return None if chosen is None else self._streams.flow(chosen, host, target.port)
