@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from uacproxy.errors import OwnMistake
 from uacproxy.sip.build import build_ack, build_cancel, build_request, build_response
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import CONTENT_LENGTH, FROM, TO, VIA
@@ -100,6 +101,11 @@ def test_a_to_that_cannot_be_read_goes_back_as_it_came() -> None:
 def test_every_status_has_a_reason(status: int, phrase: bytes, start: bytes) -> None:
     assert build_response(invite(), status, phrase).start == start
     assert reason_of(status)
+
+
+def test_no_reason_becomes_a_field() -> None:
+    with pytest.raises(OwnMistake):
+        build_response(invite(), 404, b"No\r\nX-Evil: 1")
 
 
 def test_an_ack_is_for_one_hop_and_takes_its_to_from_the_response() -> None:

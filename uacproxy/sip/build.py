@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from uacproxy.errors import ParseError
-from uacproxy.sip.message import VERSION, Message
+from uacproxy.sip.message import VERSION, Message, one_line
 from uacproxy.sip.names import (
     CALL_ID,
     CONTENT_LENGTH,
@@ -37,6 +37,9 @@ def build_response(
         to_tag: added where the request's To has none and the status is not 100. Answers
             to an INVITE or SUBSCRIBE from 101 to 299 also keep Record-Route (12.1.1), a
             100 keeps Timestamp (8.2.6.1).
+
+    Raises:
+        OwnMistake: the phrase holds a line break.
     """
     names: list[bytes] = []
     lines: list[bytes] = []
@@ -54,7 +57,7 @@ def build_response(
         lines.append(line)
     names.append(CONTENT_LENGTH)
     lines.append(_NO_BODY)
-    phrase = reason if reason else reason_of(status)
+    phrase = one_line(reason) if reason else reason_of(status)
     start = VERSION + b" %d " % status + phrase
     return Message(start, b"", b"", status, phrase, names, lines, b"")
 

@@ -260,7 +260,7 @@ class Message:
             self.append(name, value)
             return
         line = self.lines[at]
-        self.lines[at] = line[: line.find(b":") + 1] + b" " + _one_line(value)
+        self.lines[at] = line[: line.find(b":") + 1] + b" " + one_line(value)
         self._forget(name)
 
     def swap_value(self, name: bytes, old: bytes, new: bytes) -> None:
@@ -279,7 +279,7 @@ class Message:
         value = line[line.find(b":") + 1 :].lstrip(WHITE)
         if value.startswith(old):
             kept = line[: len(line) - len(value)]
-            self.lines[at] = kept + _one_line(new) + value[len(old) :]
+            self.lines[at] = kept + one_line(new) + value[len(old) :]
             self._forget(name)
             return
         value = value_of(line)
@@ -289,13 +289,13 @@ class Message:
 
     def append(self, name: bytes, value: bytes) -> None:
         """Add a field behind all others."""
-        self.lines.append(spelling(name) + b": " + _one_line(value))
+        self.lines.append(spelling(name) + b": " + one_line(value))
         self.names.append(name)
         self._forget(name)
 
     def insert(self, at: int, name: bytes, value: bytes) -> None:
         """Add a field at a place in the list."""
-        self.lines.insert(at, spelling(name) + b": " + _one_line(value))
+        self.lines.insert(at, spelling(name) + b": " + one_line(value))
         self.names.insert(at, name)
         self._forget(name)
 
@@ -372,10 +372,14 @@ class Message:
         return f"<Message {self.start!r}>"
 
 
-def _one_line(value: bytes) -> bytes:
-    """Return ``value``, which must not end its line: what follows would be a field of its own."""
+def one_line(value: bytes) -> bytes:
+    """Return ``value``, which must not end its line: what follows would be a field of its own.
+
+    Raises:
+        OwnMistake: it does.
+    """
     if b"\n" in value or b"\r" in value:
-        raise OwnMistake("line break in a field value")
+        raise OwnMistake("line break in a field value or reason phrase")
     return value
 
 
