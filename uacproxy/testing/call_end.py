@@ -33,7 +33,8 @@ class CallEnd:
     def of_caller(cls, invite: Message, final: Message) -> CallEnd:
         """Return the end that sent the INVITE and heard this 2xx (12.1.2)."""
         routes = [route.raw for route in final.addresses(RECORD_ROUTE)]
-        end = cls(final.from_.raw, final.to.raw, final, routes[::-1])
+        remote = invite.to.head + final.to.tail
+        end = cls(invite.from_.raw, remote, final, routes[::-1])
         end.cseq = invite.cseq.number
         return end
 
