@@ -224,7 +224,7 @@ def sipp(run: Path, name: str, *arguments: str) -> subprocess.Popen[bytes]:
             *("-watchdog_minor_maxtriggers", "100000", "-watchdog_major_maxtriggers", "100000"),
         ],
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=(run / f"{name}.err").open("wb"),
         cwd=run,
     )
 
@@ -267,8 +267,13 @@ def measure(pid: int, rate: int, warm: float, secs: float) -> Figures:
 
 def statistics_of(file: Path) -> list[dict[str, Any]]:
     """Read SIPp's statistics lines, each with its time as ``at`` (s of the epoch)."""
-    with file.open(newline="") as lines:
-        rows: list[dict[str, Any]] = list(csv.DictReader(lines, delimiter=";"))
+    rows: list[dict[str, Any]] = []
+    if file.exists():
+        with file.open(newline="") as lines:
+            rows = list(csv.DictReader(lines, delimiter=";"))
+    if len(rows) < 3:
+        why = file.with_suffix(".err").read_text(errors="replace").strip()
+        sys.exit(f"SIPp ended at once: {why or 'no calls were made'}")
     for row in rows:
         row["at"] = float(row["CurrentTime"].split("\t")[-1])
     return rows
