@@ -337,7 +337,8 @@ def main() -> int:
                         kept.setdefault(name, {}).setdefault(rate, []).append(got)
                         console.print(
                             f"round {turn + 1} {name:9s} {rate:5d} calls/s: "
-                            f"{got['us_per_call']:7.1f} us/call, {got['failed_percent']:.3f} % failed"
+                            f"{got['us_per_call']:7.1f} us/call, "
+                            f"{got['failed_percent']:.3f} % failed"
                         )
     report(console, kept, rates, Path(arguments.json))
     return 0
