@@ -1,8 +1,9 @@
 """``twistd uacproxy``: options, the service, its ordered start and stop.
 
 What is wrong in the configuration is printed, all of it, and ends the process with
-status 78 (EX_CONFIG) before anything is opened. SIGTERM and SIGINT stop in order and end
-with status 0; SIGHUP loads the route script anew.
+status 78 (EX_CONFIG) before anything is opened. What cannot be opened is told in one
+line and ends it with status 1: the next start may find the address free. SIGTERM and
+SIGINT stop in order and end with status 0; SIGHUP loads the route script anew.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Final, final
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.usage import Options as TwistedOptions
 
@@ -64,15 +66,21 @@ class UacproxyService(Service):
         self._application: Application | None = None
 
     def startService(self) -> None:  # noqa: N802
-        """Begin to start; a failure is logged and ends the process."""
+        """Start once the reactor runs and signals are ours; a failure ends the process."""
         from twisted.internet import reactor  # its choice is the command line's
 
         super().startService()  # type: ignore[no-untyped-call]
         self._reactor: Any = reactor
-        self._reactor.callWhenRunning(self._take_signals)
-        self._application = Application(self._config, reactor, self._reactor.stop)
-        started = Deferred.fromCoroutine(self._application.start())
+        self._reactor.callWhenRunning(self._begin)
+
+    def _begin(self) -> None:
+        self._take_signals()  # first, so that whoever reads that we listen may send one
+        started = Deferred.fromCoroutine(self._start())
         started.addErrback(self._start_failed)
+
+    async def _start(self) -> None:
+        self._application = Application(self._config, self._reactor, self._reactor.stop)
+        await self._application.start()
 
     def stopService(self) -> Deferred[None] | None:  # noqa: N802
         """Stop in order; the reactor waits for it."""
@@ -89,10 +97,13 @@ class UacproxyService(Service):
         application = self._application
         self._application = None
         error = failure.value
-        if isinstance(error, UacproxyError):
-            sys.stderr.write(f"uacproxy: {error}\n")
-        if application is not None:
-            application.log.failure("start failed", failure=failure)
+        log = Logger("uacproxy") if application is None else application.log
+        if isinstance(error, UacproxyError):  # its words are for the operator, a traceback is not
+            log.critical("cannot start: {why}", why=str(error))
+        else:
+            log.failure("cannot start", failure=failure)
+        if self._config.log.file:  # whoever started it looks elsewhere
+            sys.stderr.write(f"uacproxy: cannot start: {error}\n")
         _exit_with(EX_CONFIG if isinstance(error, (ConfigErrors, ScriptError)) else EX_FAILED)
         self._reactor.callWhenRunning(self._reactor.stop)
 
