@@ -31,8 +31,6 @@ _HEAD_END: Final = b"\r\n\r\n"
 class MalformedMessage(ParseError):
     """Octets that are not a message; ``message`` is what could be read, for the answer."""
 
-    code = "malformed"
-
     def __init__(self, error: ParseError, message: Message | None) -> None:
         super().__init__(error.why, field=error.field, offset=error.offset, status=error.status)
         self.message = message

@@ -39,7 +39,7 @@ _FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
 _URL_SAFE: Final = ALPHANUM + b"-_"
 _BASE64: Final = ALPHANUM + b"+/"
 _PADDING: Final = (b"", b"", b"==", b"=")  # by length modulo 4, where 1 is no base64
-_URI_PRINTABLE: Final = bytes(c for c in range(0x21, 0x7F) if c not in b'"<>')
+_URI_PRINTABLE: Final = bytes([c for c in range(0x21, 0x7F) if c not in b"\"<>"])
 _SCHEMES: Final = (b"sip:", b"sips:", b"tel:")
 
 
