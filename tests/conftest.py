@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from tests.support import services
+from tests.support import services, uacproxy_process
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -88,5 +88,19 @@ def start_sipp(tmp_path: Path) -> Iterator[Callable[..., services.Sipp]]:
             sipp = services.Sipp(scenario, remote, *more, folder=tmp_path, port=port)
             stack.callback(sipp.stop)
             return sipp
+
+        yield start
+
+
+@pytest.fixture
+def start_uacproxy() -> Iterator[Callable[..., uacproxy_process.UacproxyProcess]]:
+    """Give ``start(ini, *, files=None, **values)``; it has to stop well when the test ends."""
+    with ExitStack() as stack:
+
+        def start(
+            ini: str, *, files: Mapping[str, str] | None = None, **values: object
+        ) -> uacproxy_process.UacproxyProcess:
+            service = uacproxy_process.uacproxy(ini, files=files, **values)
+            return stack.enter_context(service)
 
         yield start

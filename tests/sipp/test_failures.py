@@ -1,0 +1,56 @@
+"""SIPp on both sides of calls that do not come about, or not as the caller meant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.services import Sipp
+from tests.support.uacproxy_process import UacproxyProcess
+
+SCENARIOS = Path(__file__).parent / "scenarios"
+
+INI = """\
+[sip]
+listen = udp:@HERE@ tcp:@HERE@
+t4 = 100ms
+
+[rule:out]
+method = INVITE
+replace_from = "Trunk 7" sip:7@trunk.example
+replace_to = "Desk" sip:desk@z.example
+relay = sip:@CALLEE@;transport=@TRANSPORT@
+"""
+
+SOCKETS = {"udp": "u1", "tcp": "t1"}  # SIPp's words
+
+Start = Callable[..., UacproxyProcess]
+StartSipp = Callable[..., Sipp]
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize(
+    ("caller", "callee"),
+    [
+        pytest.param("caller_cancels.xml", "callee_is_cancelled.xml", id="cancelled"),
+        pytest.param(
+            "caller_cancels_late.xml", "callee_answers_the_cancelled.xml", id="cancelled-late"
+        ),
+        pytest.param("caller_meets_busy.xml", "callee_is_busy.xml", id="busy"),
+        pytest.param("caller_is_redirected.xml", "callee_redirects.xml", id="redirected"),
+    ],
+)
+def test_both_sides_hear_how_a_call_ended(
+    start_uacproxy: Start, start_sipp: StartSipp, transport: str, caller: str, callee: str
+) -> None:
+    few = ["-t", SOCKETS[transport], "-m", "5", "-cid_str", "%u-%p-%s"]
+    called = start_sipp(SCENARIOS / callee, "", *few)
+    service = start_uacproxy(INI, callee=called.uri_host, transport=transport)
+    calling = start_sipp(SCENARIOS / caller, service.address, *few, "-r", "10")
+    calling.finish().check()
+    called.finish().check()
+    stats = service.stats()
+    assert (stats["transaction.sent_again"], stats["transaction.retransmissions"]) == (0, 0)
+    assert (stats["transaction.timeouts"], stats["transaction.no_ack"]) == (0, 0)

@@ -1,0 +1,164 @@
+"""SIPp on both sides of the service: From, To and CSeq of every message of a whole call.
+
+The scenarios check what they receive by regular expressions; a wrong value fails the call,
+and SIPp's exit status says so. Its statistics say that nobody had to send twice.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.services import Sipp
+from tests.support.uacproxy_process import UacproxyProcess
+
+SCENARIOS = Path(__file__).parent / "scenarios"
+
+INI = """\
+[sip]
+listen = udp:@HERE@ tcp:@HERE@
+
+[rule:out]
+method = INVITE
+replace_from = "Trunk 7" sip:7@trunk.example
+replace_to = "Desk" sip:desk@z.example
+relay = sip:@CALLEE@;transport=@TRANSPORT@
+"""
+
+CHALLENGED = (
+    INI.replace("relay =", "auth = yes\nrelay =")
+    + """
+[uac]
+credential = trunk7:trunk.example:@PASSWORD@
+"""
+)
+PASSWORD = "s3cret:of;7"
+
+SOCKETS = {"udp": "u1", "tcp": "t1"}  # SIPp's words
+
+NEVER = (
+    "FailedCall(C)",
+    "Retransmissions(C)",
+    "DeadCallMsgs(C)",
+    "OutOfCallMsgs(C)",
+    "Warnings(C)",
+)
+
+Start = Callable[..., UacproxyProcess]
+StartSipp = Callable[..., Sipp]
+
+
+class Traffic:
+    """Calls of one transport through a service of their own, from their start to ``check``."""
+
+    def __init__(
+        self,
+        start_uacproxy: Start,
+        start_sipp: StartSipp,
+        folder: Path,
+        transport: str,
+        *,
+        rate: int,
+        seconds: int,
+        ini: str = INI,
+        callee: str = "callee.xml",
+    ) -> None:
+        """Start; every second call is ended by its callee."""
+        self._calls = rate * seconds
+        self._patience = seconds + 60.0
+        self._statistics = {side: folder / f"{transport}-{side}.csv" for side in ("ee", "er")}
+        who = folder / "who.csv"
+        who.write_text("SEQUENTIAL\ncaller;\ncallee;\n")
+        # tags are made of the Call-ID, so it has to be a token
+        many = ["-t", SOCKETS[transport], "-m", str(self._calls), "-cid_str", "%u-%p-%s"]
+        many += ["-trace_stat", "-fd", "1"]
+        self._callee = start_sipp(
+            SCENARIOS / callee, "", *many, "-stf", str(self._statistics["ee"])
+        )
+        marks = {"callee": self._callee.uri_host, "transport": transport, "password": PASSWORD}
+        self.service = start_uacproxy(ini, **marks)
+        self._caller = start_sipp(
+            SCENARIOS / "caller.xml",
+            self.service.address,
+            *many,
+            *["-inf", str(who), "-r", str(rate), "-stf", str(self._statistics["er"])],
+        )
+
+    def check(self) -> str:
+        """Wait for the end, check all that can be counted; return the callee's messages."""
+        self._caller.finish(self._patience).check()
+        callee = self._callee.finish()
+        callee.check()
+        for path in self._statistics.values():
+            with path.open(newline="") as file:
+                row = list(csv.DictReader(file, delimiter=";"))[-1]
+            assert row["SuccessfulCall(C)"] == str(self._calls), path.name
+            assert {name: row[name] for name in NEVER} == dict.fromkeys(NEVER, "0"), path.name
+        stats = self.service.stats()
+        assert stats["transaction.sent_again"] == 0
+        assert stats["transaction.retransmissions"] == 0
+        assert stats["transaction.timeouts"] == 0
+        assert stats["proxy.restored"] == 6 * self._calls  # all inside the dialog, ACKs too
+        assert stats["proxy.restore_failures"] == 0
+        return callee.messages
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_both_sides_see_their_own_identities_whoever_hangs_up(
+    start_uacproxy: Start, start_sipp: StartSipp, tmp_path: Path, transport: str
+) -> None:
+    Traffic(start_uacproxy, start_sipp, tmp_path, transport, rate=10, seconds=2).check()
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_challenge_is_answered_and_the_cseq_stays_one_ahead_for_the_whole_call(
+    start_uacproxy: Start, start_sipp: StartSipp, tmp_path: Path, transport: str
+) -> None:
+    traffic = Traffic(
+        start_uacproxy,
+        start_sipp,
+        tmp_path,
+        transport,
+        rate=10,
+        seconds=2,
+        ini=CHALLENGED,
+        callee="callee_challenges.xml",
+    )
+    messages = traffic.check()
+    answers = re.findall(r"^Proxy-Authorization: Digest (.*?)\r?$", messages, re.MULTILINE)
+    assert len(answers) == 20
+    assert all(is_answer_of(PASSWORD, answer) for answer in answers)
+    assert traffic.service.stats()["proxy.authenticated"] == 20
+    assert PASSWORD not in traffic.service.output
+
+
+def is_answer_of(password: str, answer: str) -> bool:
+    """Compute the response of RFC 7616 3.4.1 anew for an INVITE, and compare."""
+    pairs = re.findall(r'(\w+)=(?:"([^"]*)"|([^,\s]*))', answer)
+    found: dict[str, str] = {name: quoted or plain for name, quoted, plain in pairs}
+    ha1 = md5(f"{found['username']}:{found['realm']}:{password}")
+    ha2 = md5(f"INVITE:{found['uri']}")
+    middle = ":".join(found[name] for name in ("nonce", "nc", "cnonce", "qop"))
+    return found["response"] == md5(f"{ha1}:{middle}:{ha2}")
+
+
+def md5(text: str) -> str:
+    """Return the digest in hexadecimal digits."""
+    return hashlib.md5(text.encode()).hexdigest()
+
+
+@pytest.mark.slow
+def test_twenty_calls_a_second_for_a_minute_over_udp_and_tcp_need_no_retransmission(
+    start_uacproxy: Start, start_sipp: StartSipp, tmp_path: Path
+) -> None:
+    over = [
+        Traffic(start_uacproxy, start_sipp, tmp_path, transport, rate=20, seconds=60)
+        for transport in ("udp", "tcp")
+    ]
+    for traffic in over:
+        traffic.check()
