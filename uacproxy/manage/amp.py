@@ -106,9 +106,16 @@ def amp_factory(operations: Operations, *, clock: IReactorTime | None = None) ->
     def door() -> _Door:
         return _Door(_Verbs(operations, at))
 
-    factory = Factory.forProtocol(door)
+    factory = _Doors.forProtocol(door)
     factory.noisy = False
     return factory
+
+
+class _Doors(Factory):
+    """Makes a door for each connection; its name is what Twisted logs of the port."""
+
+    def logPrefix(self) -> str:  # noqa: N802
+        return "management"
 
 
 @final
@@ -219,6 +226,10 @@ class _Door(amp.AMP):
         super().__init__(locator=verbs)
         self._verbs = verbs
 
+    def makeConnection(self, transport: Any) -> None:  # noqa: N802
+        # amp.AMP would log two lines for every call of uacctl
+        amp.BinaryBoxProtocol.makeConnection(self, transport)
+
     def ampBoxReceived(self, box: amp.AmpBox) -> None:  # noqa: N802
         answers = amp.ANSWER in box or amp.ERROR in box
         if answers or amp.ASK not in box or not 0 < len(box.get(amp.COMMAND, b"")) <= MAX_COMMAND:
@@ -230,7 +241,8 @@ class _Door(amp.AMP):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802
         self._verbs.close()
-        super().connectionLost(reason)
+        amp.BinaryBoxProtocol.connectionLost(self, reason)
+        self.transport = None
 
 
 def _encode(value: object) -> str:

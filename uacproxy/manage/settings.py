@@ -15,11 +15,13 @@ _server_from_string: Callable[[object, str], object] = endpoints.serverFromStrin
 
 
 def parse_endpoint(text: str) -> str:
-    """Check a Twisted server endpoint string; the text stays as it is.
+    """Check a Twisted server endpoint string; the text stays as it is, "" is no endpoint.
 
     Raises:
         ValueError: with the reason.
     """
+    if not text:
+        return text
     try:
         if text.partition(":")[0] not in _KINDS:
             raise ValueError

@@ -291,6 +291,9 @@ class _Accepting(Factory):
         self._streams = streams
         self._listening = listening
 
+    def logPrefix(self) -> str:  # noqa: N802  (what Twisted logs of the port)
+        return str(self._listening)
+
     def buildProtocol(self, addr: IAddress | None) -> TcpConnection | None:  # noqa: N802
         peer = cast("IPv4Address | IPv6Address", addr)
         return self._streams.accepted(self._listening, (peer.host, peer.port))
