@@ -16,7 +16,7 @@ from uacproxy.sip.names import CSEQ, RACK
 from uacproxy.sip.uri import Uri
 
 PARAM: Final = b"cs"
-LARGEST_SHIFT: Final = 9999
+LARGEST_SHIFT: Final = 9999  # as many digits as we read back
 
 
 def shift_cseq(request: Message, by: int) -> None:

@@ -13,7 +13,10 @@ from typing import Final, final
 from uacproxy.errors import StoreCorrupt
 from uacproxy.sip.grammar import octets_of, text
 
-_VERSION: Final = 1
+FORMS_DIALOG: Final = frozenset((b"INVITE", b"SUBSCRIBE", b"REFER"))
+"""Methods whose 2xx makes a dialog (12.1, RFC 6665, RFC 3515)."""
+
+_VERSION: Final = 2
 
 
 class DialogState(IntEnum):
@@ -51,6 +54,7 @@ class Dialog:
     """One tracked dialog; ``ident`` is the ``did`` in our Record-Route."""
 
     __slots__ = (
+        "begun_by",
         "call_id",
         "callee",
         "callee_tag",
@@ -58,6 +62,9 @@ class Dialog:
         "caller_tag",
         "deadline",
         "ident",
+        "kept_until",
+        "shift_to_callee",
+        "shift_to_caller",
         "started_at_utc",
         "state",
         "variables",
@@ -70,6 +77,7 @@ class Dialog:
         caller_tag: bytes,
         caller: bytes,
         callee: bytes,
+        begun_by: bytes,
         started_at_utc: float,
     ) -> None:
         self.ident = ident
@@ -78,9 +86,13 @@ class Dialog:
         self.callee_tag = b""
         self.caller = caller  # URI of From as received
         self.callee = callee  # URI of To as received
+        self.begun_by = begun_by  # method of the request that began it
         self.started_at_utc = started_at_utc
         self.state = DialogState.EARLY
         self.deadline = 0.0  # s, monotonic
+        self.kept_until = 0.0  # s, monotonic; deadline of what the store has
+        self.shift_to_callee = 0  # beyond what our Route says: challenges inside the dialog
+        self.shift_to_caller = 0
         self.variables: dict[str, str] = {}
 
     def fits(self, call_id: bytes, from_tag: bytes, to_tag: bytes) -> bool:
@@ -100,8 +112,11 @@ class Dialog:
             text(self.callee_tag),
             text(self.caller),
             text(self.callee),
+            text(self.begun_by),
             self.started_at_utc,
             int(self.state),
+            self.shift_to_callee,
+            self.shift_to_caller,
             self.variables,
         ]
         return json.dumps(record, separators=(",", ":")).encode("ascii")
@@ -114,22 +129,25 @@ def decode_dialog(ident: bytes, value: bytes) -> Dialog:
         StoreCorrupt: it did not.
     """
     try:
-        version, call_id, caller_tag, callee_tag, caller, callee, started, state, kept = json.loads(
-            value
-        )
-        if version != _VERSION:
-            raise StoreCorrupt(f"dialog record of version {version}")
+        record = json.loads(value)
+        if record[0] != _VERSION:
+            raise StoreCorrupt(f"dialog record of version {record[0]}")
+        _, call_id, caller_tag, callee_tag, caller, callee, begun_by, started, *rest = record
+        state, to_callee, to_caller, kept = rest
         dialog = Dialog(
             ident,
             octets_of(call_id),
             octets_of(caller_tag),
             octets_of(caller),
             octets_of(callee),
+            octets_of(begun_by),
             float(started),
         )
         dialog.callee_tag = octets_of(callee_tag)
         dialog.state = DialogState(state)
+        dialog.shift_to_callee = int(to_callee)
+        dialog.shift_to_caller = int(to_caller)
         dialog.variables = {str(name): str(kept[name]) for name in kept}
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
         raise StoreCorrupt("dialog record cannot be read") from error
     return dialog

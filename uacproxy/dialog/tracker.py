@@ -7,7 +7,7 @@ from the store. Confirmed dialogs are written through.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Final, final
 
@@ -19,7 +19,7 @@ from uacproxy.sip.grammar import text
 from uacproxy.sip.message import Message
 
 SPACE: Final = "dialogs"
-MOST_AT_ONCE: Final = 1000  # dialogs looked at by one ``expire_due``
+MOST_AT_ONCE: Final = 1000  # dialogs of either state ended by one ``expire_due``
 
 
 @final
@@ -44,20 +44,19 @@ class DialogTracker:
         self._store = store
         self._counters = counters
         self._early_timeout = early_timeout  # s
-        self._lifetime = lifetime  # s without a request or response of the dialog
+        self._lifetime = lifetime  # s without a request of the dialog
         self._max_dialogs = max_dialogs
-        self._dialogs: dict[bytes, Dialog] = {}
-        # one FIFO per duration: the left end is due first, give or take what was refreshed
-        self._early: deque[tuple[float, Dialog]] = deque()
-        self._confirmed: deque[tuple[float, Dialog]] = deque()
+        # each in the order of the deadlines, as all of one state last equally long
+        self._early: OrderedDict[bytes, Dialog] = OrderedDict()
+        self._confirmed: OrderedDict[bytes, Dialog] = OrderedDict()
 
     def __len__(self) -> int:
         """Return how many dialogs are tracked."""
-        return len(self._dialogs)
+        return len(self._early) + len(self._confirmed)
 
     def track(self, request: Message) -> Dialog | None:
         """Begin a dialog for a request as received; None when ``max_dialogs`` are there."""
-        if len(self._dialogs) >= self._max_dialogs:
+        if len(self) >= self._max_dialogs:
             self._counters.refused += 1
             return None
         dialog = Dialog(
@@ -66,11 +65,11 @@ class DialogTracker:
             request.from_.tag,
             request.from_.uri,
             request.to.uri,
+            request.method,
             self._now_utc(),
         )
-        dialog.deadline = self._clock.seconds() + self._early_timeout
-        self._dialogs[dialog.ident] = dialog
-        self._early.append((dialog.deadline, dialog))
+        self._early[dialog.ident] = dialog
+        self._refresh(dialog)
         self._counters.started += 1
         return dialog
 
@@ -81,7 +80,7 @@ class DialogTracker:
             then: at once when the dialog is in memory, else when the store has answered.
                 A dialog with other tags or another Call-ID counts as none.
         """
-        dialog = self._dialogs.get(ident)
+        dialog = self._known(ident)
         if dialog is not None:
             then(dialog if _fits(dialog, request) else None)
             return
@@ -91,22 +90,26 @@ class DialogTracker:
 
         self._store.get(SPACE, ident, answered)
 
+    def _known(self, ident: bytes) -> Dialog | None:
+        dialog = self._confirmed.get(ident)
+        return self._early.get(ident) if dialog is None else dialog
+
     def _taken_over(self, ident: bytes, value: bytes | None, request: Message) -> Dialog | None:
-        if value is None:
-            return None
-        known = self._dialogs.get(ident)  # a second request may have asked meanwhile
+        known = self._known(ident)  # a request before this one may have asked too
         if known is None:
+            if value is None:
+                return None
             try:
                 known = decode_dialog(ident, value)
             except StoreCorrupt:
                 self._counters.corrupt += 1
                 return None
-            if known.state is DialogState.TERMINATED or not _fits(known, request):
+            if known.state is not DialogState.CONFIRMED or not _fits(known, request):
                 return None
-            self._dialogs[ident] = known
+            self._confirmed[ident] = known
             self._counters.taken_over += 1
             self._refresh(known)
-            self._queue_of(known).append((known.deadline, known))
+            self._write(known)
         return known if _fits(known, request) else None
 
     def response_passed(self, dialog: Dialog, response: Message) -> None:
@@ -115,17 +118,20 @@ class DialogTracker:
         if status >= 300:
             self._feed(dialog, DialogInput.FAILURE)
         elif status >= 200:
-            dialog.callee_tag = response.to.tag
+            if dialog.state is DialogState.EARLY:
+                dialog.callee_tag = response.to.tag
             self._feed(dialog, DialogInput.SUCCESS)
         else:
             self._feed(dialog, DialogInput.PROVISIONAL)
 
     def request_passed(self, dialog: Dialog, request: Message) -> None:
         """Hear a request inside the dialog."""
-        if request.method == b"BYE":
+        if request.method == b"BYE" or _ends_subscription(dialog, request):
             self._feed(dialog, DialogInput.ENDED)
-        else:
+        elif dialog.state is not DialogState.TERMINATED:
             self._refresh(dialog)
+            if dialog.deadline - dialog.kept_until > self._lifetime / 2:
+                self._write_if_confirmed(dialog)
 
     def failed(self, dialog: Dialog) -> None:
         """Hear that the request that began the dialog got no answer, or one of our own."""
@@ -137,29 +143,31 @@ class DialogTracker:
             dialog.variables.pop(name, None)
         else:
             dialog.variables[name] = value
-        if dialog.state is DialogState.CONFIRMED:
-            self._write(dialog)
+        self._write_if_confirmed(dialog)
+
+    def cseq_raised(self, dialog: Dialog, toward_callee: bool, by: int) -> None:
+        """Hear that a challenge inside the dialog was answered with a later CSeq number."""
+        if toward_callee:
+            dialog.shift_to_callee += by
+        else:
+            dialog.shift_to_caller += by
+        self._write_if_confirmed(dialog)
 
     def expire_due(self) -> None:
         """End what nobody has refreshed in time; the app calls this every few seconds."""
         now = self._clock.seconds()
-        for queue in (self._early, self._confirmed):
-            for _ in range(MOST_AT_ONCE):
-                if not queue or queue[0][0] > now:
-                    break
-                _, dialog = queue.popleft()
-                if dialog.state is DialogState.TERMINATED:
-                    continue
+        for dialogs in (self._early, self._confirmed):
+            for _ in range(min(MOST_AT_ONCE, len(dialogs))):
+                dialog = next(iter(dialogs.values()))
                 if dialog.deadline > now:
-                    self._queue_of(dialog).append((dialog.deadline, dialog))
-                else:
-                    self._counters.expired += 1
-                    self._feed(dialog, DialogInput.EXPIRED)
+                    break
+                self._counters.expired += 1
+                self._feed(dialog, DialogInput.EXPIRED)
 
     def dialogs(self) -> Iterator[dict[str, object]]:
         """Yield every dialog as an operator sees it."""
         now = self._now_utc()
-        for dialog in list(self._dialogs.values()):
+        for dialog in [*self._early.values(), *self._confirmed.values()]:
             yield {
                 "did": text(dialog.ident),
                 "call_id": text(dialog.call_id),
@@ -178,30 +186,47 @@ class DialogTracker:
             return
         before = dialog.state
         dialog.state = after
-        if after is DialogState.TERMINATED:
-            self._dialogs.pop(dialog.ident, None)
-            self._counters.ended += 1
-            if before is DialogState.CONFIRMED:
+        if after is not before:
+            if before is DialogState.EARLY:
+                self._early.pop(dialog.ident, None)
+            else:
+                self._confirmed.pop(dialog.ident, None)
                 self._store.delete(SPACE, dialog.ident)
-            return
-        self._refresh(dialog)
-        if after is DialogState.CONFIRMED and before is not after:
+            if after is DialogState.TERMINATED:
+                self._counters.ended += 1
+                return
             self._counters.confirmed += 1
-            self._confirmed.append((dialog.deadline, dialog))
+            self._confirmed[dialog.ident] = dialog
+        self._refresh(dialog)
+        if after is not before:
             self._write(dialog)
 
     def _refresh(self, dialog: Dialog) -> None:
-        early = dialog.state is DialogState.EARLY
-        lasts = self._early_timeout if early else self._lifetime
-        dialog.deadline = self._clock.seconds() + lasts
+        """Give a dialog its full time again, which puts it behind all others."""
+        if dialog.state is DialogState.EARLY:
+            dialog.deadline = self._clock.seconds() + self._early_timeout
+            self._early.move_to_end(dialog.ident)
+        else:
+            dialog.deadline = self._clock.seconds() + self._lifetime
+            self._confirmed.move_to_end(dialog.ident)
 
-    def _queue_of(self, dialog: Dialog) -> deque[tuple[float, Dialog]]:
-        return self._early if dialog.state is DialogState.EARLY else self._confirmed
+    def _write_if_confirmed(self, dialog: Dialog) -> None:
+        if dialog.state is DialogState.CONFIRMED:
+            self._write(dialog)
 
     def _write(self, dialog: Dialog) -> None:
         remaining = dialog.deadline - self._clock.seconds()
+        dialog.kept_until = dialog.deadline
         self._store.put(SPACE, dialog.ident, dialog.encode(), self._now_utc() + remaining)
 
 
 def _fits(dialog: Dialog, request: Message) -> bool:
     return dialog.fits(request.call_id, request.from_.tag, request.to.tag)
+
+
+def _ends_subscription(dialog: Dialog, request: Message) -> bool:
+    """Tell whether a NOTIFY ends the subscription that the dialog is for (RFC 6665 4.4.1)."""
+    if request.method != b"NOTIFY" or dialog.begun_by == b"INVITE":
+        return False
+    state = request.get(b"subscription-state") or b""
+    return state.partition(b";")[0].strip().lower() == b"terminated"
