@@ -249,6 +249,7 @@ class Application:
             set_dialog_variable=self._set_dialog_variable,
             counters=self.proxy_counters,
             log=self.log,
+            track_cseq=config.dialog.track_cseq,
         )
         self.wiring = Wiring(
             settings=sip,

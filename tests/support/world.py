@@ -19,6 +19,7 @@ from uacproxy.counters import (
     TransportCounters,
 )
 from uacproxy.dialog.tracker import DialogTracker
+from uacproxy.errors import ScriptError
 from uacproxy.ports import Flow, HostPort, Target
 from uacproxy.proxy.core import ProxyCore
 from uacproxy.proxy.settings import SipSettings
@@ -86,7 +87,7 @@ class WorldFlow:
 
     def send(self, octets: bytes, failed: Callable[[], None] | None) -> None:
         world = self._world
-        if self.remote in world.unreachable:
+        if self.remote in world.unreachable or (self.remote, self.transport) in world.refusing:
             if failed is not None:
                 world.clock.callLater(0, failed)
             return
@@ -114,17 +115,21 @@ class World:
         domains: Sequence[bytes] = (b"proxy.example",),
         avps: tuple[str, str, str] = ("$avp(arealm)", "$avp(auser)", "$avp(apass)"),
         max_transactions: int = 100_000,
+        max_dialogs: int = 1000,
+        track_cseq: bool = True,
     ) -> None:
         self.clock = SteppingClock()
         self.random = CountingRandom()
         self.log = SilentLog()
         self.counters = ProxyCounters()
         self.transaction_counters = TransactionCounters()
+        self.dialog_counters = DialogCounters()
         self.store = MemoryStore(self.clock.seconds)
         self.domains = set(domains)
         self.bindings: dict[bytes, list[Destination]] = {}
         self.names: dict[bytes, list[HostPort]] = {}
         self.unreachable: set[HostPort] = set()
+        self.refusing: set[tuple[HostPort, bytes]] = set()  # unreachable by one transport
         self.has_tcp = True
         self.sent: list[tuple[float, HostPort, bytes, bytes]] = []
         self._mistake: Exception | None = None
@@ -142,13 +147,14 @@ class World:
             now_utc=self.clock.seconds,
             random=self.random,
             store=self.store,
-            counters=DialogCounters(),
+            counters=self.dialog_counters,
             early_timeout=300.0,
             lifetime=43200.0,
-            max_dialogs=1000,
+            max_dialogs=max_dialogs,
         )
         features = Features(
             restore_mode=restore_mode,
+            track_cseq=track_cseq,
             credentials=credentials or CredentialList(),
             auth_realm_avp=avps[0],
             auth_username_avp=avps[1],
@@ -271,7 +277,14 @@ class World:
         failed: Callable[[BaseException], None],
     ) -> None:
         """Run a coroutine that awaits nothing, or keep it for the test to finish."""
-        coroutine: Any = work
+        self._drive(work, done, failed)
+
+    def _drive(
+        self,
+        coroutine: Any,
+        done: Callable[[Any], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
         try:
             coroutine.send(None)
         except StopIteration as stop:
@@ -279,7 +292,12 @@ class World:
         except Exception as error:  # noqa: BLE001  the runner hears whatever a handler raises
             failed(error)
         else:
-            self.spawned.append((coroutine, done))
+            self.spawned.append((coroutine, done, failed))
+
+    def resume(self, index: int = 0) -> None:
+        """Let a handler that was kept go on to its end."""
+        coroutine, done, failed = self.spawned.pop(index)
+        self._drive(coroutine, done, failed)
 
     def _find_local(self, uri: Uri) -> list[Destination]:
         return self.bindings.get(uri.user + b"@" + uri.host, [])
@@ -290,7 +308,8 @@ class World:
         return scope.dialog is not None
 
     def _set_dialog_variable(self, scope: Scope, name: str, value: str | None) -> None:
-        assert scope.dialog is not None
+        if scope.dialog is None:
+            raise ScriptError(f"$dlg_var({name}): the dialog is not tracked")
         self.tracker.set_variable(scope.dialog, name, value)
 
     def _register(self, request: Message, flow: Flow, respond: Callable[[Message], None]) -> None:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Final, Protocol, final
 
-from uacproxy.errors import ParseError
+from uacproxy.errors import PeerError
 from uacproxy.ports import Flow, Target, Timer
-from uacproxy.proxy.forward import finish, new_branch, over_tcp, prepare
-from uacproxy.proxy.record_route import next_hop_of
+from uacproxy.proxy.forward import finish, most_added, new_branch, over_tcp, prepare
 from uacproxy.proxy.target_set import Destination
 from uacproxy.proxy.wiring import Wiring
 from uacproxy.routing.scope import Scope
@@ -24,7 +23,9 @@ from uacproxy.uac.auth import Authorized
 
 UNREACHED: Final = 503  # no flow, no address, or the transport failed
 UNANSWERED: Final = 408  # timers B, C, F
-_GROWTH: Final = 512  # octets; at most about so much is pushed by ``finish``
+CANCELLED: Final = 487
+_UNROUTABLE: Final = 416  # a URI that names no host
+_BROKEN: Final = 502  # a response that nobody above could take
 
 
 class Owner(Protocol):
@@ -44,26 +45,34 @@ class Owner(Protocol):
 class Branch:
     """From the copy of the request to its final response.
 
-    ``request`` is what is or was sent; ``over`` says that a final response was told.
+    ``scope`` is the branch's own, or the request's; ``request`` is what is or was sent.
+    ``over`` says that a final response was told, and ``is_local`` that it is one of our own
+    making. ``destination`` and ``targets`` say where to go once more after a challenge:
+    ``target`` is where it went last.
     """
 
     __slots__ = (
         "_cancel_reasons",
         "_client",
+        "_fallback",
+        "_gave_up",
         "_method",
         "_owner",
         "_ringing",
-        "_scope",
-        "_targets",
         "_template",
-        "_timer_c",
+        "_timer",
         "_wiring",
         "cancelled",
         "credentials",
+        "destination",
+        "is_local",
         "next_hop",
         "over",
         "request",
+        "scope",
         "shift",
+        "target",
+        "targets",
     )
 
     def __init__(
@@ -78,75 +87,99 @@ class Branch:
     ) -> None:
         self._wiring = wiring
         self._owner = owner
-        self._scope = scope
+        self.scope = scope
         self._template = request
         self.request = request
+        self.destination = destination
         self.next_hop = destination.next_hop
         self.credentials = credentials
         self.shift = shift
         self.over = False
+        self.is_local = False
         self.cancelled = False
+        self.target: Target | None = None
+        self.targets: list[Target] = destination.targets.copy()  # still to be tried
         self._method = request.method
         self._cancel_reasons: list[bytes] = []
         self._client: ClientTransaction | None = None
+        self._fallback: Target | None = None  # UDP, where a large request went by TCP
         self._ringing = False  # a provisional response came: CANCEL may be sent
-        self._timer_c: Timer | None = None
-        self._targets: list[Target] = [] if destination.target is None else [destination.target]
+        self._gave_up = False  # cancelled by timer C, not by the caller
+        self._timer: Timer | None = None  # C, or the wait for the end of a cancelled INVITE
 
     def start(self) -> None:
         """Prepare the request and send it to its first target, perhaps in a later turn."""
+        if self.over:
+            return  # cancelled while its branch route was thinking
         for answer in self.credentials:
             self._template.append(answer.name, answer.value)
         try:
-            prepare(self._wiring, self._template, self.shift, not self.next_hop)
-            next_hop = next_hop_of(self._template, self.next_hop)
-        except ParseError as error:
-            self._fail(error.status)
+            next_hop = prepare(self._wiring, self._template, self.shift, self.next_hop)
+        except PeerError as error:
+            self._end(error.status)
             return
-        if self._targets:
+        if self.targets:
             self._send_to_next()
-        else:
+        elif next_hop.is_sip:
             self._wiring.resolver.resolve(next_hop, self._resolved)
+        else:
+            self._wiring.counters.unroutable += 1
+            self._end(_UNROUTABLE)
+
+    def send_elsewhere(self, next_hop: bytes) -> None:
+        """Hear that a branch route chose another next hop, or edited the Request-URI."""
+        self.next_hop = next_hop
+        self.targets = []
 
     def _resolved(self, targets: list[Target]) -> None:
         if self.over:
             return
-        self._targets = targets.copy()
+        self.targets = targets.copy()
         self._send_to_next()
 
     def _send_to_next(self) -> None:
         """Send to the first target that we have a flow for; without any, fail."""
-        wiring = self._wiring
-        while self._targets:
-            target = self._targets.pop(0)
-            flow = wiring.transports.flow_to(target)
+        transports = self._wiring.transports
+        self._fallback = None
+        while self.targets:
+            target = self.targets.pop(0)
+            flow = transports.flow_to(target)
             if flow is None:
                 continue
-            may_switch = not target.chosen and target.transport == b"UDP" and wiring.udp_limit > 0
-            if may_switch and self._length(self._template) + _GROWTH > wiring.udp_limit:
-                # measured with Via and Record-Route on; UDP stays behind as second choice
-                measured = self._template.branch_copy()
-                identifier = new_branch(wiring, self._scope)
-                finish(wiring, measured, self._scope, flow, identifier, self.shift)
-                if self._length(measured) > wiring.udp_limit:
-                    larger = wiring.transports.flow_to(over_tcp(target))
-                    if larger is not None:
-                        self._targets.insert(0, target._replace(chosen=True))
-                        flow = larger
-            request = self._template.branch_copy() if self._targets else self._template
-            identifier = new_branch(wiring, self._scope)
-            finish(wiring, request, self._scope, flow, identifier, self.shift)
-            self._send(request, flow)
+            if self._outgrows(target, flow):
+                larger = transports.flow_to(over_tcp(target))
+                if larger is not None:
+                    self._fallback = target
+                    target = over_tcp(target)
+                    flow = larger
+            self._send(target, flow)
             return
-        wiring.counters.unroutable += 1
-        self._fail(UNREACHED)
+        self._wiring.counters.unroutable += 1
+        self._end(UNREACHED)
 
-    def _send(self, request: Message, flow: Flow) -> None:
+    def _outgrows(self, target: Target, flow: Flow) -> bool:
+        """Tell whether the request is too large for UDP, where UDP was nobody's wish (18.1.1)."""
+        limit = self._wiring.udp_limit
+        if target.chosen or target.transport != b"UDP" or limit == 0:
+            return False
+        if _length(self._template) + most_added(self.scope) <= limit:
+            return False
+        measured = self._template.branch_copy()
+        branch = new_branch(self._wiring, self.scope)
+        finish(self._wiring, measured, self.scope, flow, branch, self.shift)
+        return _length(measured) > limit
+
+    def _send(self, target: Target, flow: Flow) -> None:
         wiring = self._wiring
+        last = not self.targets and self._fallback is None
+        request = self._template if last else self._template.branch_copy()
+        finish(wiring, request, self.scope, flow, new_branch(wiring, self.scope), self.shift)
         self.request = request
+        self.target = target
+        self._ringing = False
         wiring.counters.relayed += 1
         if self._method == b"INVITE":
-            self._timer_c = wiring.clock.callLater(wiring.timer_c, self._timer_c_fired)
+            self._timer = wiring.clock.callLater(wiring.timer_c, self._timer_c_fired)
         self._client = wiring.table.start_client(request, flow, self.heard)
 
     # -- from the client transaction ---------------------------------------------------
@@ -154,15 +187,15 @@ class Branch:
     def heard(self, notice: Notice, response: Message | None) -> None:
         """Hear the client transaction."""
         if response is None:
-            if notice == Notice.TRANSPORT_ERROR and not self.cancelled and self._targets:
-                self._stop_timer()
-                self._send_to_next()
-                return
-            self._fail(UNREACHED if notice == Notice.TRANSPORT_ERROR else UNANSWERED)
+            self._heard_nothing(notice == Notice.TRANSPORT_ERROR)
             return
         status = response.status
         if status > 100:
             response.pop(VIA)  # ours (16.7 step 3)
+            if not response.has(VIA):  # so it is for nobody; the caller is not to wait for it
+                if status >= 200 and not self.over:
+                    self._end(_BROKEN)
+                return
         if status < 200:
             self._provisional(response)
         elif status < 300:
@@ -171,11 +204,37 @@ class Branch:
             self._owner.success(self, response)
         elif not self.over:
             self._stop_timer()
-            if status == 503 and self._targets and not self.cancelled:
-                self._send_to_next()  # RFC 3263 4.3
-                return
-            self.over = True
-            self._owner.failure(self, response)
+            if status == 503 and self.targets and not self.cancelled:
+                self._move_on()  # RFC 3263 4.3
+            elif status == CANCELLED and self._gave_up:
+                self._end(UNANSWERED)  # the caller has not cancelled and would not understand
+            else:
+                self.over = True
+                self._owner.failure(self, response)
+
+    def _heard_nothing(self, transport_failed: bool) -> None:
+        if self.over:
+            return  # an ACK that did not leave
+        self._stop_timer()
+        fallback = self._fallback
+        if self.cancelled:
+            self._end(UNANSWERED if self._gave_up else CANCELLED)
+        elif transport_failed and fallback is not None:
+            self._fallback = None
+            flow = self._wiring.transports.flow_to(fallback)
+            if flow is None:
+                self._send_to_next()
+            else:
+                self._send(fallback, flow)
+        elif self.targets and (transport_failed or self._method == b"INVITE"):
+            self._send_to_next()  # for others it is too late when timer F has fired
+        else:
+            self._end(UNREACHED if transport_failed else UNANSWERED)
+
+    def _move_on(self) -> None:
+        if self._client is not None:
+            self._client.release()  # what it hears from now on is not about us
+        self._send_to_next()
 
     def _provisional(self, response: Message) -> None:
         if self.over:
@@ -187,19 +246,21 @@ class Branch:
                 self._send_cancel()
             return
         if response.status > 100:
-            if self._timer_c is not None:
-                self._timer_c.cancel()
-                self._timer_c = self._wiring.clock.callLater(
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = self._wiring.clock.callLater(
                     self._wiring.timer_c, self._timer_c_fired
                 )
             self._owner.provisional(self, response)
 
     def _timer_c_fired(self) -> None:
         """Give up on a branch that rings for ever (16.8)."""
+        self._timer = None
         if self._ringing:
-            self.cancel([])
+            self._gave_up = True
+            self._cancel([])
         else:
-            self._fail(UNANSWERED)
+            self._abandon(CANCELLED if self.cancelled else UNANSWERED)
 
     # -- cancelling --------------------------------------------------------------------
 
@@ -209,12 +270,16 @@ class Branch:
         Args:
             reasons: values of Reason to carry along (RFC 3326).
         """
+        self._gave_up = False
+        self._cancel(reasons)
+
+    def _cancel(self, reasons: list[bytes]) -> None:
         if self.over or self.cancelled or self._method != b"INVITE":
             return
         self.cancelled = True
         self._cancel_reasons = reasons
         if self._client is None:
-            self._fail(487)
+            self._end(CANCELLED)
         elif self._ringing:
             self._send_cancel()
 
@@ -225,35 +290,42 @@ class Branch:
         cancel = build_cancel(self.request, self._cancel_reasons)
         self._wiring.table.start_client(cancel, client.flow, _nobody_listens)
         # 9.1: without a final response 64*T1 after the CANCEL the INVITE counts as cancelled
-        self._timer_c = self._wiring.clock.callLater(64 * self._wiring.t1, self._cancel_unheard)
+        self._timer = self._wiring.clock.callLater(64 * self._wiring.t1, self._cancel_unheard)
 
     def _cancel_unheard(self) -> None:
-        self._fail(487)
+        self._timer = None
+        self._abandon(UNANSWERED if self._gave_up else CANCELLED)
 
     # -- endings -----------------------------------------------------------------------
 
     def refuse(self, status: int) -> None:
         """End a branch that was never sent, as if it had been answered so."""
-        self._fail(status)
+        self._end(status)
 
-    def _fail(self, status: int) -> None:
+    def _abandon(self, status: int) -> None:
+        """End without having heard of the end; whatever still comes is for nobody."""
+        if self._client is not None:
+            self._client.stop()
+        self._end(status)
+
+    def _end(self, status: int) -> None:
+        """Tell a final response of our own making."""
         if self.over:
             return
         self.over = True
+        self.is_local = True
         self._stop_timer()
-        client = self._client
-        if client is not None:
-            client.stop()
-        self._owner.failure(self, build_response(self._scope.received, status))
+        self._owner.failure(self, build_response(self.scope.received, status))
 
     def _stop_timer(self) -> None:
-        if self._timer_c is not None:
-            self._timer_c.cancel()
-            self._timer_c = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-    def _length(self, request: Message) -> int:
-        lines = request.lines
-        return sum(map(len, lines)) + 2 * len(lines) + len(request.start) + len(request.body) + 4
+
+def _length(request: Message) -> int:
+    lines = request.lines
+    return sum(map(len, lines)) + 2 * len(lines) + len(request.start) + len(request.body) + 4
 
 
 def _nobody_listens(notice: Notice, response: Message | None) -> None:

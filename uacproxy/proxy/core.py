@@ -15,12 +15,12 @@ from uacproxy.dialog.dialog import Dialog
 from uacproxy.errors import BadExtension, ParseError, PeerError, ScriptError
 from uacproxy.ports import Flow, Target
 from uacproxy.proxy.forward import finish, prepare
-from uacproxy.proxy.record_route import DID, next_hop_of, take_own_route
+from uacproxy.proxy.record_route import DID, take_own_maddr, take_own_route
 from uacproxy.proxy.response_context import ResponseContext
 from uacproxy.proxy.target_set import Destination
 from uacproxy.proxy.validate import check_loop, check_request
 from uacproxy.proxy.wiring import Wiring
-from uacproxy.routing.actions import Drop, Reply
+from uacproxy.routing.actions import Relay
 from uacproxy.routing.context import RouteContext
 from uacproxy.routing.runner import Outcome
 from uacproxy.routing.scope import Scope
@@ -65,18 +65,19 @@ class ProxyCore:
             check_request(request)
             if wiring.loop_detection:
                 check_loop(request, self._is_our_via)
-            if request.method == b"INVITE":
-                server.respond(build_response(request, 100))
+            take_own_maddr(scope.request, flow, wiring.is_ours)
             own = take_own_route(scope.request, wiring.is_ours)
         except PeerError as error:
             self._refuse(context, error)
             return
-        if own is None:
-            self._route(context)
-        elif scope.in_dialog:
-            self._follow_dialog(context, own)
+        if request.method == b"CANCEL":
+            context.answer(481)  # it matches no INVITE of ours
+        elif own is not None and scope.in_dialog:
+            self._with_dialog(scope, own, lambda: self._relay_in_dialog(context))
         else:
             self._route(context)
+        if request.method == b"INVITE" and not context.finished:
+            server.respond(build_response(request, 100))
 
     def ack_received(self, ack: Message, flow: Flow) -> None:
         """Take the ACK of a 2xx: it goes along its route set, without state (16.11)."""
@@ -124,9 +125,6 @@ class ProxyCore:
 
     # -- requests inside a dialog ------------------------------------------------------
 
-    def _follow_dialog(self, context: ResponseContext, own: Uri) -> None:
-        self._with_dialog(context.scope, own, lambda: self._relay_in_dialog(context))
-
     def _with_dialog(self, scope: Scope, own: Uri, then: Callable[[], None]) -> None:
         """Put CSeq and identities right by what our Route says, find the tracked dialog."""
         request = scope.request
@@ -145,6 +143,8 @@ class ProxyCore:
         def found(dialog: Dialog | None) -> None:
             if dialog is not None:
                 scope.dialog = dialog
+                toward = scope.toward_callee
+                scope.shift += dialog.shift_to_callee if toward else dialog.shift_to_caller
                 wiring.tracker.request_passed(dialog, scope.received)
             then()
 
@@ -170,7 +170,7 @@ class ProxyCore:
             return
 
         def decided(outcome: Outcome) -> None:
-            if isinstance(outcome, (Reply, Drop)):
+            if outcome is not None and not (isinstance(outcome, Relay) and not outcome.targets):
                 context.perform(outcome)
             elif not context.finished:
                 scope = context.scope
@@ -188,9 +188,8 @@ class ProxyCore:
         wiring = self._wiring
         request = scope.request
         try:
-            prepare(wiring, request, scope.shift, True)
-            next_hop = next_hop_of(request, b"")
-        except ParseError:
+            next_hop = prepare(wiring, request, scope.shift, b"")
+        except PeerError:
             wiring.counters.rejected += 1
             return
 
@@ -211,9 +210,6 @@ class ProxyCore:
         scope = context.scope
         request = scope.request
         wiring = self._wiring
-        if request.method == b"CANCEL":
-            context.answer(481)  # it matches no INVITE of ours
-            return
         uri = request.uri
         if not uri.user and wiring.is_ours(uri):
             if request.method == b"REGISTER":

@@ -10,35 +10,50 @@ from typing import Final
 
 from uacproxy.dialog.cseq import PARAM as CSEQ_PARAM
 from uacproxy.dialog.cseq import shift_cseq
+from uacproxy.dialog.dialog import FORMS_DIALOG
+from uacproxy.errors import TooManyHops
 from uacproxy.ports import Flow, Target
-from uacproxy.proxy.record_route import DID, FORMS_DIALOG, next_strict_router, record_route
+from uacproxy.proxy.record_route import DID, next_hop_of, next_strict_router, record_route
 from uacproxy.proxy.validate import loop_hash
 from uacproxy.proxy.wiring import Wiring
 from uacproxy.routing.scope import Scope
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import CONTENT_LENGTH, MAX_FORWARDS, VIA
+from uacproxy.sip.uri import Uri, parse_uri
 
 _VIA_PROTOCOL: Final = b"SIP/2.0/"
 
 
-def prepare(wiring: Wiring, request: Message, shift: int, with_route_set: bool) -> None:
+def prepare(wiring: Wiring, request: Message, shift: int, chosen: bytes) -> Uri:
     """Edit the copy of one branch: Max-Forwards, CSeq, strict routers, Content-Length.
 
     Args:
         wiring: the core's.
         request: the branch's own copy, Request-URI already that of its target.
         shift: to raise CSeq by.
-        with_route_set: False where a next hop was chosen that does not come from the
-            Route, so that its strict routing must not be looked at.
+        chosen: URI to send to in place of the one the Route or Request-URI names; b"" for
+            none.
+
+    Returns:
+        The URI to send to; not always one that can be resolved.
+
+    Raises:
+        TooManyHops: (483) this is as far as it may go.
+        ParseError: (400) a malformed Route.
     """
     hops = request.max_forwards
+    if hops == 0:
+        raise TooManyHops("Max-Forwards is zero")
     request.set(MAX_FORWARDS, b"%d" % (wiring.max_forwards if hops is None else hops - 1))
     if shift:
         shift_cseq(request, shift)
-    if with_route_set:
-        next_strict_router(request)
     if not request.present & 32 and not request.has(CONTENT_LENGTH):
         request.append(CONTENT_LENGTH, b"%d" % len(request.body))
+    if chosen:
+        return parse_uri(chosen)
+    if next_strict_router(request):
+        return request.uri
+    return next_hop_of(request)
 
 
 def finish(
@@ -51,10 +66,20 @@ def finish(
     request.push(VIA, via)
 
 
+def most_added(scope: Scope) -> int:
+    """Return how many octets ``finish`` adds at most; a little too many is no harm."""
+    most = 512 + 6 * len(scope.received.from_.tag)  # the tag escaped, in two entries
+    identities = scope.identities
+    if identities is not None:  # sealed, in base64, perhaps in two entries
+        most += 3 * (len(identities.from_original) + len(identities.from_shown))
+        most += 3 * (len(identities.to_original) + len(identities.to_shown))
+    return most
+
+
 def _params(wiring: Wiring, scope: Scope, shift: int) -> list[tuple[bytes, bytes]]:
     params: list[tuple[bytes, bytes]] = []
     identities = scope.identities
-    if identities is not None and wiring.restores and not identities.is_empty:
+    if identities is not None and wiring.stores and not identities.is_empty:
         received = scope.received
         params.extend(wiring.codec.params(identities, received.call_id, received.from_.tag))
     if shift:

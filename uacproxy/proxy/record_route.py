@@ -19,7 +19,6 @@ from uacproxy.sip.uri import Uri, parse_uri
 
 IsOurs = Callable[[Uri], bool]
 
-FORMS_DIALOG: Final = frozenset((b"INVITE", b"SUBSCRIBE", b"REFER"))
 DID: Final = b"did"
 _DOUBLE: Final = b"r2"
 
@@ -38,13 +37,14 @@ def take_own_route(request: Message, is_ours: IsOurs) -> Uri | None:
     """
     if not request.has(ROUTE):
         return None
-    ruri = request.uri
-    if ruri.param(b"lr") is not None and is_ours(ruri):
-        return _undo_strict_routing(request, ruri)
-    own = _top_route(request)
-    if own is None or not is_ours(own):
-        return None
-    request.pop(ROUTE)
+    own: Uri | None = request.uri
+    if own is not None and own.param(b"lr") is not None and is_ours(own):
+        _undo_strict_routing(request)
+    else:
+        own = _top_route(request)
+        if own is None or not is_ours(own):
+            return None
+        request.pop(ROUTE)
     if own.param(_DOUBLE) is not None:
         second = _top_route(request)
         if second is not None and second.param(_DOUBLE) is not None and is_ours(second):
@@ -52,13 +52,32 @@ def take_own_route(request: Message, is_ours: IsOurs) -> Uri | None:
     return own
 
 
-def _undo_strict_routing(request: Message, own: Uri) -> Uri:
+def _undo_strict_routing(request: Message) -> None:
     routes = [address.raw for address in request.addresses(ROUTE)]
     request.set_request_uri(parse_name_addr(routes.pop()).uri)
     request.remove(ROUTE)
     for route in reversed(routes):
         request.push(ROUTE, route)
-    return own
+
+
+def take_own_maddr(request: Message, came_on: Flow, is_ours: IsOurs) -> None:
+    """Take a maddr off the Request-URI that names the very listener it came in by (16.4)."""
+    if b"maddr" not in request.request_uri.lower():
+        return
+    uri = request.uri
+    maddr = uri.param(b"maddr")
+    if maddr is None or not uri.is_sip:
+        return
+    port = 5060 if uri.port is None else uri.port
+    if port != came_on.local[1] or (uri.transport or b"UDP") != came_on.transport:
+        return
+    if not is_ours(parse_uri(b"sip:" + maddr)):
+        return
+    kept = uri.user + b"@" + uri.host if uri.user else uri.host
+    for name, value in uri.params:
+        if name not in (b"maddr", b"transport"):
+            kept += b";" + name + (b"=" + value if value else b"")
+    request.set_request_uri(uri.scheme + b":" + kept)
 
 
 def _top_route(request: Message) -> Uri | None:
@@ -99,7 +118,9 @@ def record_route(
     Where it leaves by another listener than it came by, both are recorded with ``r2``
     (RFC 5658): each side then routes to the listener it knows.
     """
-    tail = b";lr;ftag=" + escape_parameter(request.from_.tag)
+    tail = b";lr"
+    if request.from_.tag:
+        tail += b";ftag=" + escape_parameter(request.from_.tag)
     for name, value in params:
         tail += b";" + name + b"=" + value if value else b";" + name
     if came_on.sent_by == goes_on.sent_by and came_on.transport == goes_on.transport:
@@ -116,14 +137,12 @@ def _entry(flow: Flow, tail: bytes) -> bytes:
     return b"<sip:" + flow.sent_by + b";transport=" + flow.transport.lower() + tail + b">"
 
 
-def next_hop_of(request: Message, chosen: bytes) -> Uri:
-    """Return the URI to resolve (16.6 step 7): ``chosen``, the top Route, or the Request-URI.
+def next_hop_of(request: Message) -> Uri:
+    """Return the URI to resolve (16.6 step 7): the top Route, else the Request-URI.
 
     Raises:
         ParseError: (400) it is malformed.
     """
-    if chosen:
-        return parse_uri(chosen)
     if request.has(ROUTE):
         top = _top_route(request)
         if top is not None:

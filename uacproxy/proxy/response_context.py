@@ -10,7 +10,10 @@ from typing import Final, final
 
 from uacproxy.dialog.cseq import restore_cseq
 from uacproxy.errors import ParseError, ScriptError
+from uacproxy.proxy.best_response import gather_challenges, pick_best
 from uacproxy.proxy.branch import Branch
+from uacproxy.proxy.breadth import MAX_BREADTH, shares_of
+from uacproxy.proxy.onreply import OnReplyQueue
 from uacproxy.proxy.target_set import Destination, destinations
 from uacproxy.proxy.wiring import Wiring
 from uacproxy.routing.actions import Drop, Relay, Reply
@@ -20,34 +23,45 @@ from uacproxy.routing.scope import Failure, Retry, Scope
 from uacproxy.sip.build import build_response
 from uacproxy.sip.grammar import octets_of
 from uacproxy.sip.message import Message
-from uacproxy.sip.names import (
-    PROXY_AUTHENTICATE,
-    ROUTE,
-    SERVER,
-    WWW_AUTHENTICATE,
-    canonical,
-)
+from uacproxy.sip.names import CONTENT_LENGTH, REASON, RETRY_AFTER, ROUTE, SERVER, canonical
 from uacproxy.transaction.server import ServerTransaction
 from uacproxy.uac.restore import restore_response
 
-PREFERRED: Final = (401, 407, 415, 420, 484)
-"""Of the 4xx these say what the caller could do about it (16.7 step 6)."""
+MOST_ROUNDS: Final = 30
+"""Times that handlers may send one request on; a failure route that never gives up ends here."""
+
+_RETRY_UNTRACKED_IN: Final = b"30"  # s
+_ELSEWHERE: Final = b'SIP;cause=200;text="Call completed elsewhere"'  # RFC 3326
 
 
 @final
 class ResponseContext:
     """One per request that is not an ACK; ``finished`` says a final response went upstream."""
 
-    __slots__ = ("_branches", "_failures", "_groups", "_wiring", "finished", "scope", "server")
+    __slots__ = (
+        "_branches",
+        "_failures",
+        "_groups",
+        "_is_settling",
+        "_onreply",
+        "_rounds",
+        "_wiring",
+        "finished",
+        "scope",
+        "server",
+    )
 
     def __init__(self, wiring: Wiring, server: ServerTransaction, scope: Scope) -> None:
         self._wiring = wiring
         self.server = server
         self.scope = scope
         self.finished = False
-        self._branches: list[Branch] = []
+        self._branches: list[Branch] = []  # of the group under way
         self._groups: list[list[Destination]] = []  # not yet tried
         self._failures: list[tuple[Branch, Message]] = []  # of the branches tried so far
+        self._is_settling = False  # more branches are about to start or end in this turn
+        self._rounds = 0
+        self._onreply: OnReplyQueue | None = None
 
     # -- what a handler decided --------------------------------------------------------
 
@@ -56,87 +70,133 @@ class ResponseContext:
         if self.finished:
             return  # cancelled while the handler was still thinking
         if isinstance(outcome, Relay):
-            self._relay(outcome)
+            if self.scope.untracked:
+                self.answer(503, b"", [(RETRY_AFTER, _RETRY_UNTRACKED_IN)])
+            else:
+                self._relay(outcome)
         elif isinstance(outcome, Reply):
             self.reply(outcome)
         elif isinstance(outcome, Drop):
-            self.finished = True
-            self.server.stop()
+            self._drop()
         else:
-            error = ScriptError("request_route decided nothing", file=self._wiring.script.file)
-            self._wiring.counters.script_errors += 1
-            self._wiring.log.error("route script failed: {error}", error=str(error))
-            self.answer(500)
+            why = "request_route decided nothing"
+            self._mistaken(ScriptError(why, file=self._wiring.script.file, line=1))
 
     def script_failed(self, _error: ScriptError) -> None:
         """Answer for a handler that raised."""
         self.answer(500)
 
+    def _mistaken(self, error: ScriptError) -> None:
+        """Answer for a handler that decided what cannot be done."""
+        self._wiring.runner.report(error)
+        self.answer(500)
+
+    def _drop(self) -> None:
+        self.finished = True
+        self._forget_dialog()
+        self.server.stop()
+
     def _relay(self, relay: Relay) -> None:
         wiring = self._wiring
+        file = wiring.script.file
         try:
             groups = destinations(relay, self.scope, wiring.is_ours, wiring.find_local)
-        except ParseError as error:
-            self.answer(error.status)
+        except (ParseError, ScriptError) as error:
+            self._mistaken(ScriptError(error.why, file=file, line=1))
             return
-        if not groups:
+        if self._rounds >= MOST_ROUNDS:
+            self._mistaken(ScriptError("no end of targets for one request", file=file, line=1))
+        elif groups:
+            self._rounds += 1
+            self._groups = groups
+            self._advance()
+        else:
             wiring.counters.unroutable += 1
             self.answer(404)
-            return
-        self._groups = groups
-        self._start_next_group()
 
     def relay_to(self, destination: Destination) -> None:
         """Relay to one place without asking a handler: requests inside a dialog."""
         self._groups = [[destination]]
-        self._start_next_group()
+        self._advance()
 
-    def _start_next_group(self) -> None:
-        group = self._groups.pop(0)
-        self._branches = []
+    # -- branches ----------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        """Start group after group until one has a branch under way; after the last, choose."""
+        while self._groups:
+            self._start_group(self._groups.pop(0))
+            if self.finished:
+                return
+            for branch in self._branches:
+                if not branch.over:
+                    return
+        self._choose()
+
+    def _start_group(self, group: list[Destination]) -> None:
         retry = self.scope.retry
         self.scope.retry = None
+        shares: list[bytes] = []
+        if len(group) > 1:
+            shares = shares_of(self.scope.request, len(group))
+            if not shares:
+                self.answer(440)
+                return
+        self._branches = []
         for destination in group:
-            self._start_branch(destination, retry)
+            self._branches.append(self._make_branch(destination, retry, shares))
+        self._is_settling = True
+        for branch in self._branches:
+            if branch.scope is self.scope:
+                branch.start()
+            else:
+                self._run_branch_route(branch)
+        self._is_settling = False
 
-    def _start_branch(self, destination: Destination, retry: Retry | None) -> None:
+    def _make_branch(
+        self, destination: Destination, retry: Retry | None, shares: list[bytes]
+    ) -> Branch:
         scope = self.scope
         request = scope.request.branch_copy()
+        index = len(self._branches)
         if destination.request_uri != request.request_uri:
             request.set_request_uri(destination.request_uri)
         for route in reversed(destination.path):
             request.push(ROUTE, route)
-        shift = scope.shift if retry is None else retry.shift
-        credentials = [] if retry is None else retry.credentials
-        index = len(self._branches)
+        if shares:
+            request.set(MAX_BREADTH, shares[index])
         if scope.on_branch:
             scope = scope.branch_scope(request, index)
-        branch = Branch(self._wiring, self, scope, request, destination, credentials, shift)
-        self._branches.append(branch)
-        if scope is not self.scope:
-            self._run_branch_route(branch, scope)
-        else:
-            branch.start()
+            scope.next_hop = destination.next_hop
+        if retry is None:
+            return Branch(self._wiring, self, scope, request, destination, [], scope.shift)
+        return Branch(
+            self._wiring, self, scope, request, destination, retry.credentials, retry.shift
+        )
 
-    def _run_branch_route(self, branch: Branch, scope: Scope) -> None:
-        """Let the branch route edit, then start; any outcome but None drops the branch."""
+    def _run_branch_route(self, branch: Branch) -> None:
+        """Let the branch route edit, then start; ``Drop`` ends the branch unsent."""
+        wiring = self._wiring
+        script = wiring.script
+        scope = branch.scope
+        try:
+            handler = script.branch(self.scope.on_branch)
+        except ScriptError as error:
+            wiring.runner.report(error)
+            branch.refuse(500)
+            return
+        request_uri = scope.request.request_uri
+        next_hop = scope.next_hop
 
         def decided(outcome: Outcome) -> None:
             self.scope.from_changed = self.scope.from_changed or scope.from_changed
             self.scope.to_changed = self.scope.to_changed or scope.to_changed
             if isinstance(outcome, Drop):
                 branch.refuse(480)
-            else:
-                branch.start()
+                return
+            if scope.next_hop != next_hop or scope.request.request_uri != request_uri:
+                branch.send_elsewhere(scope.next_hop)
+            branch.start()
 
-        wiring = self._wiring
-        script = wiring.script
-        try:
-            handler = script.branch(self.scope.on_branch)
-        except ScriptError as error:
-            wiring.log.error("route script failed: {error}", error=str(error))
-            branch.refuse(500)
-            return
         context = RouteContext(wiring.features, scope)
         wiring.runner.run(handler, context, script.file, decided, lambda error: branch.refuse(500))
 
@@ -154,7 +214,7 @@ class ResponseContext:
         if not self.finished:
             self.finished = True
             self._groups = []
-            self._cancel_others(branch)
+            self._cancel_others(branch, [_ELSEWHERE])
         self._pass_up(branch, response)
 
     def failure(self, branch: Branch, response: Message) -> None:
@@ -164,19 +224,21 @@ class ResponseContext:
         self._failures.append((branch, response))
         if response.status >= 600:
             self._groups = []
-            self._cancel_others(branch)
+            self._cancel_others(branch, [b"SIP;cause=%d" % response.status])
+        if self._is_settling:
+            return
         for other in self._branches:
             if not other.over:
                 return
-        if self._groups and not self.scope.is_canceled:
-            self._start_next_group()
-            return
-        self._choose()
+        self._advance()
 
-    def _cancel_others(self, branch: Branch) -> None:
+    def _cancel_others(self, branch: Branch, reasons: list[bytes]) -> None:
+        settling = self._is_settling
+        self._is_settling = True  # one that was not sent yet is over at once
         for other in self._branches:
             if other is not branch:
-                other.cancel([])
+                other.cancel(reasons)
+        self._is_settling = settling
 
     def _choose(self) -> None:
         branch, best = pick_best(self._failures)
@@ -186,18 +248,16 @@ class ResponseContext:
             self._fail_upstream(branch, best)
             return
         scope.on_failure = ""
-        scope.response = best
-        scope.failure = Failure(
-            branch.request, best, branch.next_hop, branch.credentials, branch.shift
-        )
         wiring = self._wiring
         script = wiring.script
         try:
             handler = script.failure(name)
         except ScriptError as error:
-            wiring.log.error("route script failed: {error}", error=str(error))
+            wiring.runner.report(error)
             self._fail_upstream(branch, best)
             return
+        scope.response = best
+        scope.failure = Failure(branch.request, best, branch.credentials, branch.shift)
         wiring.runner.run(
             handler,
             RouteContext(wiring.features, scope),
@@ -210,15 +270,12 @@ class ResponseContext:
         scope = self.scope
         scope.response = None
         scope.failure = None
+        retry = scope.retry
         if self.finished:
             return
         if isinstance(outcome, Relay) and not scope.is_canceled:
-            retry = scope.retry
             if retry is not None and not outcome.targets:
-                self._failures = [one for one in self._failures if one[0] is not branch]
-                self._wiring.counters.authenticated += 1
-                self._groups = [[Destination(retry.request_uri, retry.next_hop)]]
-                self._start_next_group()
+                self._send_again(branch, retry)
             else:
                 scope.retry = None
                 self._failures = []
@@ -226,10 +283,25 @@ class ResponseContext:
         elif isinstance(outcome, Reply):
             self.reply(outcome)
         elif isinstance(outcome, Drop):
-            self.finished = True
-            self.server.stop()
+            self._drop()
         else:
             self._fail_upstream(branch, best)
+
+    def _send_again(self, branch: Branch, retry: Retry) -> None:
+        """Send the challenged branch again, to the address that challenged."""
+        wiring = self._wiring
+        scope = self.scope
+        wiring.counters.authenticated += 1
+        self._failures = [one for one in self._failures if one[0] is not branch]
+        raised = retry.shift - branch.shift
+        if scope.in_dialog and scope.dialog is not None and raised:
+            scope.shift += raised
+            wiring.tracker.cseq_raised(scope.dialog, scope.toward_callee, raised)
+        again = branch.destination.again()
+        if branch.target is not None:
+            again.targets = [branch.target, *branch.targets]
+        self._groups = [[again]]
+        self._advance()
 
     def _fail_upstream(self, branch: Branch, best: Message) -> None:
         """Send the best failure; a 503 of one hop is no 503 of ours (16.7 step 6)."""
@@ -237,11 +309,13 @@ class ResponseContext:
             return
         if best.status == 503:
             self.answer(500)
-            return
-        if best.status in (401, 407):
-            _gather_challenges(best, self._failures)
-        self.finished = True
-        self._pass_up(branch, best)
+        elif branch.is_local:
+            self.answer(best.status)
+        else:
+            if best.status in (401, 407):
+                gather_challenges(best, self._failures)
+            self.finished = True
+            self._pass_up(branch, best)
 
     # -- upstream ----------------------------------------------------------------------
 
@@ -253,45 +327,20 @@ class ResponseContext:
             restore_response(response, received, scope.from_changed, scope.to_changed)
         if branch.shift:
             restore_cseq(response, received)
-        if scope.dialog is not None:
-            self._tell_tracker(response)
-        if scope.on_reply:
-            self._run_onreply_route(response)
-        else:
+        if self.server.flow.reliable and not response.has(CONTENT_LENGTH):
+            response.append(CONTENT_LENGTH, b"%d" % len(response.body))  # 20.14
+        if scope.dialog is not None and not scope.in_dialog:
+            self._wiring.tracker.response_passed(scope.dialog, response)
+        if self._onreply is None and scope.on_reply:
+            self._onreply = OnReplyQueue(self._wiring, scope, self._respond)
+        if self._onreply is None:
             self._respond(response)
+        else:
+            self._onreply.add(response)
 
     def _respond(self, response: Message) -> None:
         self._wiring.counters.responses += 1
         self.server.respond(response)
-
-    def _tell_tracker(self, response: Message) -> None:
-        scope = self.scope
-        dialog = scope.dialog
-        if dialog is None:
-            return
-        tracker = self._wiring.tracker
-        if not scope.in_dialog:
-            tracker.response_passed(dialog, response)
-
-    def _run_onreply_route(self, response: Message) -> None:
-        wiring = self._wiring
-        scope = self.scope
-        script = wiring.script
-        try:
-            handler = script.onreply(scope.on_reply)
-        except ScriptError as error:
-            wiring.log.error("route script failed: {error}", error=str(error))
-            self._respond(response)
-            return
-        held = scope.response
-        scope.response = response
-        context = RouteContext(wiring.features, scope)
-
-        def done(_outcome: object) -> None:
-            scope.response = held
-            self._respond(response)
-
-        wiring.runner.run(handler, context, script.file, done, done)
 
     # -- answers of our own ------------------------------------------------------------
 
@@ -315,9 +364,14 @@ class ResponseContext:
             response.append(SERVER, self._wiring.server_name)
         for name, value in fields or ():
             response.append(name, value)
-        if self.scope.dialog is not None and not self.scope.in_dialog and status >= 300:
-            self._wiring.tracker.failed(self.scope.dialog)
+        self._forget_dialog()
         server.respond(response)
+
+    def _forget_dialog(self) -> None:
+        """Tell the tracker that the request began no dialog between two others."""
+        scope = self.scope
+        if scope.dialog is not None and not scope.in_dialog:
+            self._wiring.tracker.failed(scope.dialog)
 
     def cancel(self, cancel: Message) -> None:
         """Hear that the caller cancelled: cancel every branch (16.10)."""
@@ -329,35 +383,6 @@ class ResponseContext:
         if not waiting:
             self.answer(487)
             return
-        reasons = cancel.fields(b"reason")
+        reasons = cancel.fields(REASON)
         for branch in waiting:
             branch.cancel(reasons)
-
-
-def pick_best(failures: list[tuple[Branch, Message]]) -> tuple[Branch, Message]:
-    """Choose the failure to send upstream (16.7 step 6): a 6xx, else the lowest class.
-
-    Within 4xx those that tell the caller what to do come first; else the first that came.
-    """
-    best = failures[0]
-    for candidate in failures[1:]:
-        if _rank(candidate[1].status) < _rank(best[1].status):
-            best = candidate
-    return best
-
-
-def _rank(status: int) -> int:
-    if status >= 600:
-        return 0
-    rank = status // 100 * 10
-    return rank - 1 if status in PREFERRED else rank
-
-
-def _gather_challenges(best: Message, failures: list[tuple[Branch, Message]]) -> None:
-    """Add the challenges of every other 401 and 407 to the one that goes up (16.7 step 7)."""
-    for _, response in failures:
-        if response is best or response.status not in (401, 407):
-            continue
-        for name in (WWW_AUTHENTICATE, PROXY_AUTHENTICATE):
-            for value in response.fields(name):
-                best.append(name, value)

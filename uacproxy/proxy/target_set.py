@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import final
 
+from uacproxy.errors import ParseError, ScriptError
 from uacproxy.ports import Target
 from uacproxy.routing.actions import Relay
 from uacproxy.routing.scope import Scope
+from uacproxy.sip.grammar import text
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import ROUTE
 from uacproxy.sip.uri import Uri, parse_uri, with_host
@@ -19,7 +21,7 @@ IsOurs = Callable[[Uri], bool]
 class Destination:
     """One element of the target set."""
 
-    __slots__ = ("next_hop", "path", "q", "request_uri", "target")
+    __slots__ = ("next_hop", "path", "q", "request_uri", "targets")
 
     def __init__(
         self,
@@ -31,9 +33,14 @@ class Destination:
     ) -> None:
         self.request_uri = request_uri
         self.next_hop = next_hop  # URI to send to, b"" for the route set or Request-URI
-        self.target = target  # known address, as of a binding behind NAT
+        self.targets: list[Target] = [] if target is None else [target]
+        """Addresses known without asking, as of a binding behind NAT."""
         self.q = q
         self.path = path or []  # Route values toward a binding (RFC 3327)
+
+    def again(self) -> Destination:
+        """Return the same once more; its addresses are to be set anew."""
+        return Destination(self.request_uri, self.next_hop, None, self.q, self.path)
 
 
 FindLocal = Callable[[Uri], "list[Destination] | None"]
@@ -47,23 +54,31 @@ def destinations(
 
     An empty list says that the request is for us and nobody here takes it.
 
+    A Request-URI with a maddr is all there is (16.5).
+
     Raises:
-        ParseError: a target of the script, or the Request-URI, is no URI.
+        ParseError: the Request-URI, edited by the script, is no URI.
+        ScriptError: a target is no URI that requests can be sent to.
     """
     request = scope.request
     if action.targets:
         found = [_named(request, target, is_ours) for target in action.targets]
         return [found] if action.parallel else [[one] for one in found]
     uri = request.uri
-    if scope.next_hop or request.has(ROUTE) or not is_ours(uri):
+    if scope.next_hop or request.has(ROUTE) or uri.param(b"maddr") or not is_ours(uri):
         return [[Destination(request.request_uri, scope.next_hop)]]
     local = find_local(uri)
     return [] if not local else _by_preference(local)
 
 
 def _named(request: Message, target: bytes, is_ours: IsOurs) -> Destination:
-    uri = parse_uri(target)
-    if uri.user or not uri.is_sip:
+    try:
+        uri = parse_uri(target)
+    except ParseError as error:
+        raise ScriptError(f"{text(target)!r} is no target: {error.why}") from error
+    if not uri.is_sip:
+        raise ScriptError(f"{text(target)!r} is no target: nothing can be sent there")
+    if uri.user:
         return Destination(uri.raw)
     current = request.uri
     if not current.is_sip or not is_ours(current):

@@ -12,12 +12,13 @@ from typing import Final
 from uacproxy.errors import BadExtension, LoopDetected, ParseError, TooManyHops, UnsupportedScheme
 from uacproxy.sip.fields import option_tags
 from uacproxy.sip.message import Message
-from uacproxy.sip.names import MAX_FORWARDS, PROXY_REQUIRE, ROUTE, VIA
+from uacproxy.sip.names import PROXY_REQUIRE, ROUTE, VIA
 from uacproxy.sip.uri import SCHEMES
 from uacproxy.sip.via import Via, parse_via
 
 IsOurVia = Callable[[Via], bool]
 
+_ENDS_HERE: Final = (b"OPTIONS", b"REGISTER")
 _LOOP_MARK: Final = b".l"  # stands before the loop hash in a branch of ours
 
 
@@ -28,7 +29,8 @@ def check_request(request: Message) -> None:
         UnsupportedScheme: (416) neither sip, sips nor tel.
         ParseError: (400) a malformed Request-URI, one with headers in it (25.1 note of
             ``Request-URI``), or a malformed Max-Forwards.
-        TooManyHops: (483) Max-Forwards is zero.
+        TooManyHops: (483) Max-Forwards is zero. OPTIONS and REGISTER may be for us, and
+            are let through; they meet the same when they are to go on.
         BadExtension: (420) Proxy-Require names anything: we have no such extension.
     """
     raw = request.request_uri
@@ -38,7 +40,7 @@ def check_request(request: Message) -> None:
     uri = request.uri
     if uri.headers:
         raise ParseError("headers in the Request-URI")
-    if request.has(MAX_FORWARDS) and request.max_forwards == 0:
+    if request.max_forwards == 0 and request.method not in _ENDS_HERE:
         raise TooManyHops("Max-Forwards is zero")
     if request.has(PROXY_REQUIRE) and request.method not in (b"ACK", b"CANCEL"):
         raise BadExtension(option_tags(request, PROXY_REQUIRE))

@@ -45,6 +45,7 @@ class Wiring:
         "runner",
         "script",
         "server_name",
+        "stores",
         "t1",
         "table",
         "timer_c",
@@ -84,6 +85,7 @@ class Wiring:
         self.clock = clock
         self.tracker = tracker
         self.codec = codec
+        self.stores = features.restore_mode != "none"  # identities, in Record-Route
         self.restores = features.restore_mode == "auto"
         self.features = features
         self.runner = runner

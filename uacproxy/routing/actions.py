@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import final
 
 from uacproxy.errors import OwnMistake
-from uacproxy.sip.grammar import octets_of
+from uacproxy.sip.grammar import is_token, octets_of
 
 
 @final
@@ -38,6 +38,12 @@ class Reply:
     ) -> None:
         if not 200 <= code <= 699:
             raise OwnMistake(f"Reply({code}): a final response is 200 to 699")
+        for text in (reason, *[value for _, value in fields]):
+            if "\r" in text or "\n" in text:
+                raise OwnMistake("Reply: no line ends in a reason phrase or field")
+        for name, _ in fields:
+            if not is_token(octets_of(name)):
+                raise OwnMistake(f"Reply: {name!r} is no field name")
         self.code = code
         self.reason = octets_of(reason)
         self.fields = fields  # name and value of further header fields

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
+from uacproxy.dialog.dialog import FORMS_DIALOG
 from uacproxy.errors import ParseError, ScriptError
 from uacproxy.ports import Flow, Log
 from uacproxy.routing import pseudo
 from uacproxy.routing.functions import Features, UacFunctions
 from uacproxy.routing.scope import Scope, Value
-from uacproxy.sip.grammar import octets_of, text
+from uacproxy.sip.grammar import is_token, octets_of, text
 from uacproxy.sip.message import Message
 from uacproxy.sip.name_addr import NameAddr
-from uacproxy.sip.names import canonical
+from uacproxy.sip.names import CALL_ID, CONTENT_LENGTH, CSEQ, FROM, TO, VIA, canonical
 from uacproxy.sip.uri import parse_uri
+
+_KEPT: Final = frozenset((VIA, FROM, TO, CALL_ID, CSEQ, CONTENT_LENGTH))
 
 
 @final
@@ -72,15 +75,26 @@ class RequestView:
 
     def set(self, name: str, value: str) -> None:
         """Give the first field of that name a value, or add one."""
-        self.octets.set(canonical(octets_of(name)), _field_value(value))
+        self.octets.set(_editable(name), _field_value(value))
 
     def append(self, name: str, value: str) -> None:
         """Add a field behind all others."""
-        self.octets.append(canonical(octets_of(name)), _field_value(value))
+        self.octets.append(_editable(name), _field_value(value))
 
     def remove(self, name: str) -> None:
         """Remove every field of that name."""
-        self.octets.remove(canonical(octets_of(name)))
+        self.octets.remove(_editable(name))
+
+
+def _editable(name: str) -> bytes:
+    octets = octets_of(name)
+    if not is_token(octets):
+        raise ScriptError(f"{name!r} is no field name")
+    wanted = canonical(octets)
+    if wanted in _KEPT:
+        way = "; use ctx.uac.replace_from or replace_to" if wanted in (FROM, TO) else ""
+        raise ScriptError(f"{name} is not for scripts to edit{way}")
+    return wanted
 
 
 def _field_value(value: str) -> bytes:
@@ -170,8 +184,17 @@ class RouteContext:
             return False
 
     def track_dialog(self) -> bool:
-        """Track the dialog that this request begins (dlg_manage); False when it cannot be."""
-        return self._features.track(self.scope)
+        """Track the dialog that this request begins (dlg_manage).
+
+        False for a request that begins none, and where ``max_dialogs`` are tracked
+        already: relayed then, the request is answered 503.
+        """
+        scope = self.scope
+        if scope.dialog is None:
+            if scope.in_dialog or scope.request.method not in FORMS_DIALOG:
+                return False
+            scope.untracked = not self._features.track(scope)
+        return scope.dialog is not None
 
     def on_failure(self, name: str) -> None:
         """Run this failure route when all branches have failed (t_on_failure); "" for none."""

@@ -18,7 +18,7 @@ from uacproxy.sip.grammar import octets_of, text
 from uacproxy.sip.names import FROM, TO
 from uacproxy.sip.uri import Uri, parse_uri
 from uacproxy.uac.account import Account
-from uacproxy.uac.auth import Attempts, authorize
+from uacproxy.uac.auth import Attempts, authorize, use_again
 from uacproxy.uac.credentials import Credential, CredentialList
 from uacproxy.uac.replace import Identities, replace_in
 
@@ -52,6 +52,7 @@ class Features:
         "restore_mode",
         "set_dialog_variable",
         "track",
+        "track_cseq",
     )
 
     def __init__(
@@ -68,6 +69,7 @@ class Features:
         set_dialog_variable: pseudo.SetVariable,
         counters: ProxyCounters,
         log: Log,
+        track_cseq: bool = True,
     ) -> None:
         self.restore_mode = restore_mode  # none, manual or auto
         self.credentials = credentials
@@ -80,6 +82,7 @@ class Features:
         self.set_dialog_variable = set_dialog_variable
         self.counters = counters
         self.log = log
+        self.track_cseq = track_cseq  # raise CSeq with each challenge answered
 
 
 @final
@@ -92,7 +95,7 @@ class UacFunctions:
         self._features = features
         self._scope = scope
 
-    # -- identity --------------------------------------------------------------------
+    # -- identity ----------------------------------------------------------------------
 
     def replace_from(self, *arguments: str) -> bool:
         """Replace the URI of From, or display name and URI: ``(uri)`` or ``(display, uri)``.
@@ -100,6 +103,9 @@ class UacFunctions:
         The display goes out as given, quotes and all; an empty one is removed. An empty
         URI leaves the URI alone. May be called again; what the caller wrote is restored in
         replies and later requests all the same.
+
+        False, with a line in the log, where the new values would break the field; then
+        nothing was replaced. False too inside a dialog, whose identities do not change.
         """
         return self._replace(FROM, arguments)
 
@@ -120,14 +126,13 @@ class UacFunctions:
         automatic = self._features.restore_mode == "auto"
         if scope.in_dialog and uri and automatic:
             return False  # the identity of a dialog is what its first request made it
-        if uri:
-            try:
-                parse_uri(uri)
-            except ParseError as error:
-                raise ScriptError(f"{text(uri)!r} is no URI: {error.why}") from error
         if scope.identities is None:
             scope.identities = Identities()
-        replace_in(scope.request, name, display, uri, scope.identities)
+        try:
+            replace_in(scope.request, name, display, uri, scope.identities)
+        except FeatureError as error:
+            self._features.log.info("{why}", why=error.why)
+            return False
         if self._features.restore_mode != "none":
             if name == FROM:
                 scope.from_changed = True
@@ -135,7 +140,7 @@ class UacFunctions:
                 scope.to_changed = True
         return True
 
-    # -- authentication --------------------------------------------------------------
+    # -- authentication ----------------------------------------------------------------
 
     def auth(self, mode: int = 0) -> bool:
         """Answer the challenge of the response at hand; then ``return Relay()`` sends it again.
@@ -167,13 +172,24 @@ class UacFunctions:
             )
             return False
         kept = [
-            one
+            use_again(one, failure.request, scope.attempts)
             for one in failure.credentials
             if one.name != answer.name or one.realm != answer.realm
         ]
         kept.append(answer)
-        scope.retry = Retry(failure.request.request_uri, failure.next_hop, kept, failure.shift + 1)
+        scope.retry = Retry(kept, failure.shift + self._raised())
         return True
+
+    def _raised(self) -> int:
+        """Return by how much the retry's CSeq is higher (22.2).
+
+        Inside a dialog a later ACK could not be matched to what nobody remembers, so there
+        it is not raised unless the dialog is tracked.
+        """
+        scope = self._scope
+        if not self._features.track_cseq or (scope.in_dialog and scope.dialog is None):
+            return 0
+        return 1
 
     def _candidates(self, mode: int) -> CredentialList:
         features = self._features

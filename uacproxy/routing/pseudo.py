@@ -108,9 +108,12 @@ def _read(scope: Scope, name: str, key: str | None) -> Value:
 
 
 def _message(scope: Scope) -> Message:
-    """Return the message a handler looks at: the response where there is one."""
+    """Return the message a handler looks at: in onreply routes the response.
+
+    A failure route looks at the request, as in Kamailio; the response is beside it.
+    """
     response = scope.response
-    return scope.request if response is None else response
+    return scope.request if response is None or scope.failure is not None else response
 
 
 def _request_uri(scope: Scope) -> Uri:
@@ -180,7 +183,11 @@ def _set_request_user(scope: Scope, value: str) -> None:
 
 
 def _set_request_host(scope: Scope, value: str) -> None:
-    scope.request.set_request_uri(with_host(_request_uri(scope), octets_of(value)))
+    uri = _request_uri(scope)
+    host = octets_of(value)
+    if uri.port is not None:
+        host += b":%d" % uri.port
+    scope.request.set_request_uri(with_host(uri, host))
 
 
 def _set_next_hop(scope: Scope, value: str) -> None:

@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 from fnmatch import translate
 from typing import Final, final
 
+from uacproxy.errors import ScriptError
 from uacproxy.routing.actions import Action, Drop, Relay, Reply
 from uacproxy.routing.context import RouteContext
 from uacproxy.routing.script import Script
-from uacproxy.routing.settings import Network, RuleSettings
+from uacproxy.routing.settings import Network, Replacement, RuleSettings
 from uacproxy.sip.grammar import octets_of, text
 
 RULE_AUTH: Final = "rule auth"
@@ -86,22 +87,25 @@ class _Rule:
             return None
         if settings.track and not ctx.in_dialog:
             ctx.track_dialog()
-        for replacement, replace in (
-            (settings.replace_from, ctx.uac.replace_from),
-            (settings.replace_to, ctx.uac.replace_to),
-        ):
-            if replacement is None:
-                continue
-            if replacement.display is None:
-                replace(replacement.uri)
-            else:
-                replace(replacement.display, replacement.uri)
+        if settings.replace_from is not None:
+            self._replace(ctx, ctx.uac.replace_from, settings.replace_from)
+        if settings.replace_to is not None:
+            self._replace(ctx, ctx.uac.replace_to, settings.replace_to)
         if self._auth_source:
             ctx.scope.auth_source = self._auth_source
             ctx.on_failure(RULE_AUTH)
         if self._action is not None:
             return self._action
         return Relay(*[ctx.expand(target) for target in self._targets])
+
+    def _replace(self, ctx: RouteContext, replace: Callable[..., bool], what: Replacement) -> None:
+        """Replace an identity; one that was to be hidden never leaves as it came."""
+        if what.display is None:
+            done = replace(what.uri)
+        else:
+            done = replace(what.display, what.uri)
+        if not done and not ctx.in_dialog:
+            raise ScriptError(f"[rule:{self._settings.name}] identity not replaced: {what}")
 
 
 def _conditions(settings: RuleSettings) -> list[Condition]:
@@ -134,6 +138,8 @@ def _glob(patterns: Sequence[str]) -> Callable[[str], bool]:
 def _source_in(networks: Sequence[Network]) -> Condition:
     def holds(ctx: RouteContext) -> bool:
         address = ipaddress.ip_address(ctx.scope.flow.remote[0].partition("%")[0])
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped  # came in by a socket for both
         return any(address in network for network in networks)
 
     return holds

@@ -43,7 +43,7 @@ class Runner:
         """
         try:
             result = handler(ctx)
-        except Exception as error:  # noqa: BLE001  (whatever an operator's function may raise)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a function may raise)
             self._fail(error, file, failed)
             return
         if result is None or isinstance(result, (Relay, Reply, Drop)):
@@ -75,6 +75,10 @@ class Runner:
 
     def _fail(self, error: BaseException, file: str, failed: Callable[[ScriptError], None]) -> None:
         told = script_error(error, file)
-        self._counters.script_errors += 1
-        self._log.error("route script failed: {error}", error=str(told))
+        self.report(told)
         failed(told)
+
+    def report(self, error: ScriptError) -> None:
+        """Count and log a mistake of the script."""
+        self._counters.script_errors += 1
+        self._log.error("route script failed: {error}", error=str(error))

@@ -19,19 +19,11 @@ Value = str | int | None
 
 @final
 class Retry:
-    """A challenged branch and the credentials to send it again with (RFC 3261 22.3)."""
+    """What the challenged branch is to be sent again with (RFC 3261 22.3)."""
 
-    __slots__ = ("credentials", "next_hop", "request_uri", "shift")
+    __slots__ = ("credentials", "shift")
 
-    def __init__(
-        self,
-        request_uri: bytes,
-        next_hop: bytes,
-        credentials: list[Authorized],
-        shift: int,
-    ) -> None:
-        self.request_uri = request_uri  # of the challenged branch, and of the digest
-        self.next_hop = next_hop  # URI it was sent to, b"" for the Request-URI's
+    def __init__(self, credentials: list[Authorized], shift: int) -> None:
         self.credentials = credentials  # one for each realm so far
         self.shift = shift  # CSeq of the branch minus CSeq of the caller
 
@@ -40,19 +32,13 @@ class Retry:
 class Failure:
     """The branch whose response was picked, as a failure route sees it."""
 
-    __slots__ = ("credentials", "next_hop", "request", "response", "shift")
+    __slots__ = ("credentials", "request", "response", "shift")
 
     def __init__(
-        self,
-        request: Message,
-        response: Message,
-        next_hop: bytes,
-        credentials: list[Authorized],
-        shift: int,
+        self, request: Message, response: Message, credentials: list[Authorized], shift: int
     ) -> None:
         self.request = request  # as sent
         self.response = response  # best so far; one of our own after a time-out
-        self.next_hop = next_hop
         self.credentials = credentials
         self.shift = shift
 
@@ -77,7 +63,6 @@ class Scope:
         "on_branch",
         "on_failure",
         "on_reply",
-        "params",
         "received",
         "request",
         "response",
@@ -85,6 +70,7 @@ class Scope:
         "shift",
         "to_changed",
         "toward_callee",
+        "untracked",
         "variables",
     )
 
@@ -98,9 +84,9 @@ class Scope:
         self.from_changed = False  # some branch carries another From: restore it in replies
         self.to_changed = False
         self.identities: Identities | None = None
-        self.params: list[tuple[bytes, bytes]] = []  # to repeat in Record-Route
         self.shift = 0  # CSeq toward the callee minus CSeq from the caller
         self.dialog: Dialog | None = None
+        self.untracked = False  # the dialog was to be tracked, and there are too many
         self.on_failure = ""
         self.on_reply = ""
         self.on_branch = ""
@@ -116,19 +102,28 @@ class Scope:
 
     def branch_scope(self, request: Message, index: int) -> Scope:
         """Return the scope of one branch: edits there stay there, variables are shared."""
+        return self._copy(request, index)
+
+    def reply_scope(self, response: Message) -> Scope:
+        """Return the scope of an onreply route: another handler may run beside it."""
+        scope = self._copy(self.request, self.branch_index)
+        scope.response = response
+        return scope
+
+    def _copy(self, request: Message, index: int) -> Scope:
         scope = Scope(self.received, request, self.flow, self.in_dialog)
         scope.toward_callee = self.toward_callee
         scope.next_hop = self.next_hop
         scope.from_changed = self.from_changed
         scope.to_changed = self.to_changed
         scope.identities = None if self.identities is None else self.identities.copy()
-        scope.params = self.params.copy()
         scope.shift = self.shift
         scope.dialog = self.dialog
         scope.on_failure = self.on_failure
         scope.on_reply = self.on_reply
         scope.auth_source = self.auth_source
         scope.branch_index = index
+        scope.is_canceled = self.is_canceled
         if self.avps is None:
             self.avps = {}
         if self.variables is None:

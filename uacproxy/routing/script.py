@@ -43,28 +43,43 @@ def dialog_route(handler: Handler) -> Handler:
 
 def branch_route(name: str) -> Callable[[Handler], Handler]:
     """Mark a handler for single branches, armed by ``ctx.on_branch(name)``."""
-    return lambda handler: _marked(handler, _BRANCH, name)
+    return _marking(_BRANCH, name)
 
 
 def failure_route(name: str) -> Callable[[Handler], Handler]:
     """Mark a handler for a request that failed everywhere, armed by ``ctx.on_failure(name)``."""
-    return lambda handler: _marked(handler, _FAILURE, name)
+    return _marking(_FAILURE, name)
 
 
 def onreply_route(name: str) -> Callable[[Handler], Handler]:
     """Mark a handler for responses, armed by ``ctx.on_reply(name)``."""
-    return lambda handler: _marked(handler, _ONREPLY, name)
+    return _marking(_ONREPLY, name)
 
 
 def event_route(name: str) -> Callable[[Handler], Handler]:
     """Mark a handler for an event, such as ``uac:registration``."""
-    return lambda handler: _marked(handler, _EVENT, name)
+    return _marking(_EVENT, name)
 
 
-def _marked(handler: Handler, kind: str, name: str) -> Handler:
+def _marking(kind: str, name: object) -> Callable[[Handler], Handler]:
+    if not isinstance(name, str) or not name:
+        raise TypeError(f'{kind} needs a name: @{kind}("NAME")')
+    known: str = name
+    return lambda handler: _marked(handler, kind, known)
+
+
+def _marked(handler: Any, kind: str, name: str) -> Handler:
+    if not callable(handler):
+        raise TypeError(f"@{kind} stands before a function" + ("" if name else ", without a name"))
     marks: list[tuple[str, str]] = getattr(handler, _MARK, [])
     setattr(handler, _MARK, [*marks, (kind, name)])
-    return handler
+    marked: Handler = handler
+    _marked_while_loading.append(marked)
+    return marked
+
+
+_marked_while_loading: list[Handler] = []
+"""Every handler marked since the last script began to load, also those whose name was reused."""
 
 
 @final
@@ -134,19 +149,21 @@ def load_script(path: str, source: str) -> Script:
             has no request_route.
     """
     try:
-        code: CodeType = compile(source, path, "exec")
+        code: CodeType = compile(source, path, "exec", dont_inherit=True)
     except SyntaxError as error:
         raise ScriptError(error.msg or "syntax error", file=path, line=error.lineno or 1) from error
-    except ValueError as error:
+    except (ValueError, RecursionError, MemoryError) as error:
         raise ScriptError(str(error), file=path, line=1) from error
     linecache.cache[path] = (len(source), None, source.splitlines(keepends=True), path)
     namespace: dict[str, Any] = {"__name__": "uacproxy_route_script", "__file__": path}
+    _marked_while_loading.clear()
     try:
         exec(code, namespace)
-    except Exception as error:  # whatever an operator's file may raise
+    except (Exception, SystemExit) as error:  # whatever an operator's file may raise
         raise script_error(error, path) from error
     script = Script(path)
-    for value in namespace.values():
+    here = [value for value in _marked_while_loading if _file_of(value) == path]
+    for value in [*here, *namespace.values()]:  # the latter may come from other files
         if callable(value):
             for kind, name in getattr(value, _MARK, ()):
                 script.add(kind, name, value)
@@ -170,3 +187,8 @@ def script_error(error: BaseException, path: str) -> ScriptError:
 def _line_of(handler: Handler) -> int:
     code = getattr(inspect.unwrap(handler), "__code__", None)
     return code.co_firstlineno if code is not None else 1
+
+
+def _file_of(handler: Handler) -> str:
+    code = getattr(inspect.unwrap(handler), "__code__", None)
+    return code.co_filename if code is not None else ""

@@ -37,6 +37,7 @@ REASONS: Final[dict[int, bytes]] = {
     423: b"Interval Too Brief",
     433: b"Anonymity Disallowed",
     439: b"First Hop Lacks Outbound Support",
+    440: b"Max-Breadth Exceeded",
     480: b"Temporarily Unavailable",
     481: b"Call/Transaction Does Not Exist",
     482: b"Loop Detected",

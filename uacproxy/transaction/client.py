@@ -56,6 +56,10 @@ class ClientTransaction(Transaction):
         self._feed(RESPONSE_CLASS[response.status // 100])
         self._response = None
 
+    def release(self) -> None:
+        """Tell the TU nothing more; what is still to be acknowledged, is."""
+        self._notify = _tell_nobody
+
     def _let_go(self) -> None:
         self._notify = _tell_nobody
 

@@ -44,7 +44,9 @@ _ASKED_BY: Final[dict[int, tuple[bytes, bytes]]] = {
 class CredentialRefused(NoCredential):
     """The peer has seen our credential with this nonce and said no: the password is wrong."""
 
-    code = "credential-refused"
+    def __init__(self, why: str = "", *, status: int = 500) -> None:
+        super().__init__(why, status=status)
+        self.code = "credential-refused"  # of the instance: a compiled class keeps its base's
 
 
 class Authorized(NamedTuple):
@@ -77,6 +79,7 @@ class Attempts:
 
     def __init__(self) -> None:
         self._answered: dict[tuple[bytes, bytes], tuple[bytes, int]] = {}
+        self._last: dict[tuple[bytes, bytes], tuple[Challenge, Credential]] = {}
 
     def allow(self, name: bytes, challenge: Challenge) -> bool:
         """Tell whether this challenge may be answered in a field called ``name``."""
@@ -91,6 +94,30 @@ class Attempts:
         key = (given.name, given.realm)
         before = self._answered.get(key)
         self._answered[key] = (given.nonce, 1 if before is None else before[1] + 1)
+
+    def keep(self, given: Authorized, challenge: Challenge, credential: Credential) -> None:
+        """Keep what an answer was made of, to make it anew for the next hop's challenge."""
+        self._last[(given.name, given.realm)] = (challenge, credential)
+
+    def kept(self, given: Authorized) -> tuple[Challenge, Credential] | None:
+        """Return what the last answer in this field to this realm was made of."""
+        return self._last.get((given.name, given.realm))
+
+
+def use_again(given: Authorized, request: Message, attempts: Attempts) -> Authorized:
+    """Answer a challenge in one more request: each use of a nonce has a count of its own.
+
+    A server that counts takes the same nc twice for a replay (RFC 7616 3.4).
+
+    Args:
+        given: the answer before.
+        request: as sent with it.
+        attempts: of this request, as when it was given.
+    """
+    kept = attempts.kept(given)
+    if kept is None or not kept[0].qop:
+        return given  # there is no nc to count with
+    return build_authorization(request, given.name, kept[0], kept[1], nc=given.nc + 1)
 
 
 def authorize(
@@ -135,6 +162,7 @@ def authorize(
     given = build_authorization(request, name, challenge, credential, nc=nc, cnonce=cnonce)
     if attempts is not None:
         attempts.note(given)
+        attempts.keep(given, challenge, credential)
     return given
 
 
