@@ -94,13 +94,13 @@ def start_sipp(tmp_path: Path) -> Iterator[Callable[..., services.Sipp]]:
 
 @pytest.fixture
 def start_uacproxy() -> Iterator[Callable[..., uacproxy_process.UacproxyProcess]]:
-    """Give ``start(ini, *, files=None, **values)``; it has to stop well when the test ends."""
+    """Give ``start(ini, *, files=None, port=0, **values)``; each has to stop well in the end."""
     with ExitStack() as stack:
 
         def start(
-            ini: str, *, files: Mapping[str, str] | None = None, **values: object
+            ini: str, *, files: Mapping[str, str] | None = None, port: int = 0, **values: object
         ) -> uacproxy_process.UacproxyProcess:
-            service = uacproxy_process.uacproxy(ini, files=files, **values)
+            service = uacproxy_process.uacproxy(ini, files=files, port=port, **values)
             return stack.enter_context(service)
 
         yield start

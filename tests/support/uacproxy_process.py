@@ -130,7 +130,7 @@ def write_files(
 
 @contextmanager
 def uacproxy(
-    ini: str, *, files: Mapping[str, str] | None = None, **values: object
+    ini: str, *, files: Mapping[str, str] | None = None, port: int = 0, **values: object
 ) -> Iterator[UacproxyProcess]:
     """Run the service until the block ends; then it has to end with 0 and without a traceback.
 
@@ -138,9 +138,10 @@ def uacproxy(
         ini: its configuration. ``@HERE@`` becomes the HOST:PORT it is asked to listen on,
             ``@FOLDER@`` its folder, and each of ``values`` fills the mark of its own name.
         files: name to text of what stands beside the ini file, such as a route script.
+        port: to listen on; 0 for any free one.
         values: of marks, in ``ini`` and ``files``.
     """
-    port = free_port()
+    port = port or free_port()
     # Not below pytest's own folder: the path of a UNIX socket ends at 107 octets.
     with tempfile.TemporaryDirectory(prefix="uacproxy-") as name:
         folder = Path(name)
