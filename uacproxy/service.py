@@ -16,6 +16,7 @@ from typing import Any, Final, final
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.usage import Options as TwistedOptions
@@ -79,7 +80,7 @@ class UacproxyService(Service):
         started.addErrback(self._start_failed)
 
     async def _start(self) -> None:
-        self._application = Application(self._config, self._reactor, self._reactor.stop)
+        self._application = Application(self._config, self._reactor, self._stop_reactor)
         await self._application.start()
 
     def stopService(self) -> Deferred[None] | None:  # noqa: N802
@@ -105,7 +106,7 @@ class UacproxyService(Service):
         if self._config.log.file:  # whoever started it looks elsewhere
             sys.stderr.write(f"uacproxy: cannot start: {error}\n")
         _exit_with(EX_CONFIG if isinstance(error, (ConfigErrors, ScriptError)) else EX_FAILED)
-        self._reactor.callWhenRunning(self._reactor.stop)
+        self._reactor.callWhenRunning(self._stop_reactor)
 
     def _take_signals(self) -> None:
         """Replace the reactor's handlers, which would end the process with the signal's status."""
@@ -117,8 +118,10 @@ class UacproxyService(Service):
         self._reactor.callFromThread(self._stop_reactor)
 
     def _stop_reactor(self) -> None:
-        if self._reactor.running:
+        try:
             self._reactor.stop()
+        except ReactorNotRunning:
+            pass  # asked twice: it is stopping
 
     def _reload_asked(self, *_ignored: object) -> None:
         self._reactor.callFromThread(self._reload_script)

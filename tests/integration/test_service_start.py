@@ -1,68 +1,157 @@
-"""The service that cannot start says why in one line; asked to stop, it ends with 0."""
+"""What an operator sees when the service cannot start, and that it leaves nothing behind."""
 
 from __future__ import annotations
 
 import os
-import signal
 import socket
-import sys
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
-import pytest_twisted
 
-from tests.support.child import Run, spawn
+from tests.support import services
 from tests.support.free_ports import LOOPBACK, free_port
+from tests.support.uacproxy_process import ENVIRONMENT, UacproxyProcess, twistd, write_files
 
-RULES = "[store]\nurl = memory:\n[rule:all]\nreply = 404\n"
+EX_CONFIG = 78
+
+GOOD = """\
+[sip]
+listen = udp:@HERE@
+
+[routing]
+script = route.py
+"""
+
+ROUTE = """\
+from uacproxy.routing import Reply, request_route
 
 
-def started(folder: Path, listen: str, more: str = "") -> Run:
-    """Run ``twistd uacproxy`` in the foreground of a folder of its own."""
-    (folder / "uacproxy.ini").write_text(f"[sip]\nlisten = {listen}\n{RULES}{more}")
-    twistd = str(Path(sys.executable).with_name("twistd"))
-    return spawn([sys.executable, twistd, "-n", "--pidfile=", "uacproxy"], cwd=folder)
+@request_route
+def main(ctx):
+    return Reply(404)
+"""
+
+Start = Callable[..., UacproxyProcess]
 
 
-@pytest_twisted.ensureDeferred
-async def test_an_address_in_use_is_told_without_a_traceback(tmp_path: Path) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-        other.bind((LOOPBACK, 0))
-        address = f"udp:{LOOPBACK}:{other.getsockname()[1]}"
-        status, out, err = await started(tmp_path, address).ended
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="uacproxy-") as name:
+        yield Path(name)
+
+
+def fails_to_start(
+    folder: Path, ini: str, files: Mapping[str, str], port: int = 0
+) -> tuple[int, str]:
+    """Start the service, wait for its end; return its status and what it printed."""
+    here = f"{LOOPBACK}:{port or free_port()}"
+    write_files(folder, ini, files, {"here": here, "folder": folder})
+    done = subprocess.run(
+        twistd(folder / "uacproxy.ini"),
+        cwd=folder,
+        env={**os.environ, **ENVIRONMENT},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def left_in(folder: Path) -> set[str]:
+    """Return the names in a folder without what Python itself keeps."""
+    return {path.name for path in folder.iterdir()} - {"__pycache__"}
+
+
+def test_a_syntax_error_in_the_route_script_is_told_with_file_and_line(folder: Path) -> None:
+    status, said = fails_to_start(folder, GOOD, {"route.py": ROUTE.replace("(ctx):", "(ctx:")})
+    assert status == EX_CONFIG
+    assert f"{folder}/route.py:5: " in said
+    assert "Traceback" not in said
+    assert left_in(folder) == {"uacproxy.ini", "route.py"}
+
+
+def test_an_exception_while_the_route_script_loads_is_told_with_file_and_line(
+    folder: Path,
+) -> None:
+    status, said = fails_to_start(folder, GOOD, {"route.py": ROUTE + "\n\nlimit = 1 / 0\n"})
+    assert status == EX_CONFIG
+    assert f"{folder}/route.py:9: " in said
+    assert "ZeroDivisionError" in said
+    assert left_in(folder) == {"uacproxy.ini", "route.py"}
+
+
+def test_every_error_of_the_ini_file_is_told_with_its_line_section_and_key(folder: Path) -> None:
+    wrong = (
+        GOOD + "\n[uac]\nrestore_mod = auto\nreg_timer_interval = soon\n\n[logg]\nlevel = info\n"
+    )
+    status, said = fails_to_start(folder, wrong, {"route.py": ROUTE})
+    assert status == EX_CONFIG
+    lines = said.splitlines()
+    places = [line.removeprefix(f"{folder}/uacproxy.ini:").split(": ")[0] for line in lines]
+    assert places == ["8", "9", "11"]
+    assert "[uac] restore_mod" in lines[0]
+    assert "restore_mode" in lines[0].partition("restore_mod")[2]  # the nearest right name
+    assert "[uac] reg_timer_interval" in lines[1]
+    assert "[logg]" in lines[2]
+    assert left_in(folder) == {"uacproxy.ini", "route.py"}
+
+
+def test_a_line_that_is_no_ini_is_told_with_its_number(folder: Path) -> None:
+    status, said = fails_to_start(folder, "[sip\nlisten = udp:@HERE@\n", {})
+    assert status == EX_CONFIG
+    assert f"{folder}/uacproxy.ini:1: " in said
+    assert left_in(folder) == {"uacproxy.ini"}
+
+
+def test_a_port_in_use_is_told_by_its_word_and_nothing_stays_open(folder: Path) -> None:
+    free, taken = free_port(), free_port()
+    ini = GOOD.replace("@HERE@", f"{LOOPBACK}:{free} tcp:{LOOPBACK}:{taken}")
+    with socket.create_server((LOOPBACK, taken)):
+        status, said = fails_to_start(folder, ini, {"route.py": ROUTE})
+    assert status not in (0, None)
+    assert f"tcp:{LOOPBACK}:{taken}" in said
+    assert f"udp:{LOOPBACK}:{free}" not in said
+    assert "Traceback" not in said
+    assert not (folder / "uacproxy.sock").exists()
+    assert not list(folder.glob("*.pid"))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind((LOOPBACK, free))  # nobody has it
+
+
+def test_the_amp_socket_of_a_service_that_was_killed_is_replaced(folder: Path) -> None:
+    marks = {"here": f"{LOOPBACK}:{free_port()}"}
+    write_files(folder, GOOD, {"route.py": ROUTE}, marks)
+    port = int(marks["here"].rpartition(":")[2])
+    killed = UacproxyProcess(folder, LOOPBACK, port)
+    killed.server.wait_until(lambda: services.answers_options(LOOPBACK, port))
+    killed.server.process.kill()
+    killed.server.process.wait()
+    assert (folder / "uacproxy.sock").is_socket()  # stale
+    service = UacproxyProcess(folder, LOOPBACK, port)
+    try:
+        service.server.wait_until(lambda: services.answers_options(LOOPBACK, port))
+        assert service.uacctl("version")["version"]
+    finally:
+        assert service.stop() == 0
+    assert not (folder / "uacproxy.sock").exists()
+
+
+def test_a_second_service_does_not_take_the_amp_socket_of_the_first(
+    start_uacproxy: Start,
+) -> None:
+    first = start_uacproxy(GOOD, files={"route.py": ROUTE})
+    ini = (first.folder / "uacproxy.ini").read_text().replace(first.address, "127.0.0.1:@PORT@")
+    other = first.folder / "second"
+    other.mkdir()
+    amp = f"[management]\namp = unix:{first.folder}/uacproxy.sock\n"
+    ini = ini.replace("@PORT@", str(free_port())) + amp
+    status, said = fails_to_start(other, ini, {"route.py": ROUTE})
     assert status == 1
-    told = f"cannot start: [sip] listen: cannot listen on {address}: address already in use"
-    assert (out + err).count(told) == 1
-    assert "Traceback" not in out + err
-
-
-@pytest_twisted.ensureDeferred
-async def test_a_log_file_that_cannot_be_opened_is_told_without_a_traceback(tmp_path: Path) -> None:
-    file = tmp_path / "nowhere" / "log"
-    run = started(tmp_path, f"udp:{LOOPBACK}:{free_port()}", f"[log]\nfile = {file}\n")
-    status, out, err = await run.ended
-    assert status == 1
-    assert f"cannot start: [log] file: cannot open {file}: No such file or directory" in out + err
-    assert "Traceback" not in out + err
-
-
-@pytest_twisted.ensureDeferred
-async def test_whoever_started_it_is_told_though_the_log_goes_to_a_file(tmp_path: Path) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-        other.bind((LOOPBACK, 0))
-        address = f"udp:{LOOPBACK}:{other.getsockname()[1]}"
-        status, out, err = await started(tmp_path, address, "[log]\nfile = service.log\n").ended
-    assert status == 1
-    assert f"uacproxy: cannot start: [sip] listen: cannot listen on {address}" in out + err
-    assert f"cannot listen on {address}" in (tmp_path / "service.log").read_text()
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest_twisted.ensureDeferred
-async def test_a_service_asked_to_stop_ends_with_0(number: signal.Signals, tmp_path: Path) -> None:
-    run = started(tmp_path, f"udp:{LOOPBACK}:{free_port()}")
-    await run.saying(b"listens on")
-    os.kill(run.transport.pid, number)
-    status, out, err = await run.ended
-    assert status == 0
-    assert "Traceback" not in out + err
+    assert f"[management] amp: cannot listen at unix:{first.folder}/uacproxy.sock" in said
+    assert "Traceback" not in said
+    assert first.uacctl("version")["version"]

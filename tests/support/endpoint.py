@@ -95,6 +95,15 @@ class Endpoint:
         assert heard.kind == kind, f"{self.name} heard {heard.octets.decode()}"
         return heard
 
+    def hears_final(self, kind: str) -> Heard:
+        """Wait for a final response; a 100 before it may be there or not."""
+        octets = self._socket.recv(65535)
+        if octets.startswith(b"SIP/2.0 100 "):
+            return self.hears(kind)
+        heard = Heard(octets)
+        assert heard.kind == kind, f"{self.name} heard {heard.octets.decode()}"
+        return heard
+
     def hears_again(self, earlier: Heard) -> Heard:
         """Wait for the same octets once more."""
         heard = self.hears(earlier.kind)

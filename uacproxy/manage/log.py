@@ -59,4 +59,6 @@ def _observer(file: str, form: str) -> ILogObserver:
         out = sys.__stdout__
     if out is None:
         return globalLogPublisher
-    return jsonFileLogObserver(out) if form == "json" else textFileLogObserver(out)
+    if form == "json":
+        return jsonFileLogObserver(out, recordSeparator="")  # lines and nothing between them
+    return textFileLogObserver(out)
