@@ -88,21 +88,21 @@ class Endpoint:
 
     def hears(self, kind: str) -> Heard:
         """Wait for the next message, which has to be of this method or status code."""
+        return self.hears_any(kind)
+
+    def hears_any(self, *kinds: str) -> Heard:
+        """Wait for the next message, which has to be one of these."""
         try:
             heard = Heard(self._socket.recv(65535))
         except TimeoutError:
-            pytest.fail(f"{self.name} waited for {kind} in vain")
-        assert heard.kind == kind, f"{self.name} heard {heard.octets.decode()}"
+            pytest.fail(f"{self.name} waited for {' or '.join(kinds)} in vain")
+        assert heard.kind in kinds, f"{self.name} heard {heard.octets.decode()}"
         return heard
 
     def hears_final(self, kind: str) -> Heard:
-        """Wait for a final response; a 100 before it may be there or not."""
-        octets = self._socket.recv(65535)
-        if octets.startswith(b"SIP/2.0 100 "):
-            return self.hears(kind)
-        heard = Heard(octets)
-        assert heard.kind == kind, f"{self.name} heard {heard.octets.decode()}"
-        return heard
+        """Wait for a final response; a 100 may come before it."""
+        heard = self.hears_any("100", kind)
+        return heard if heard.kind == kind else self.hears_any(kind)
 
     def hears_again(self, earlier: Heard) -> Heard:
         """Wait for the same octets once more."""

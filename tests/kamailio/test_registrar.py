@@ -1,0 +1,170 @@
+"""An account kept registered at a real Kamailio, and the calls that reach a local user by it."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import sqlalchemy
+
+from tests.support.endpoint import Caller, Endpoint
+from tests.support.services import Kamailio
+from tests.support.uacproxy_process import UacproxyProcess
+from uacproxy.accounts.schema import make_tables, uacreg_table
+
+TEMPLATE = Path(__file__).with_name("registrar.cfg")
+
+PASSWORD = "Watzmann-2713"
+USER = "49301234"
+GRANTED = re.compile(r"registered (\S+) as (\S+): <(\S+)> expires (\d+) Call-ID (\S+) CSeq (\d+)")
+
+INI = """\
+[sip]
+listen = udp:@HERE@
+domains = a.example
+
+[uac]
+reg_db_url = sqlite:///@DATABASE@
+reg_contact_addr = @HERE@
+
+[rule:in]
+method = INVITE
+reg_lookup = yes
+relay = yes
+"""
+
+Start = Callable[..., UacproxyProcess]
+StartKamailio = Callable[..., Kamailio]
+
+_numbers = itertools.count(1)
+
+
+def make_account(path: Path, provider: Kamailio, expires: int) -> None:
+    """Make a database with the account ``trunk1`` of the local user alice."""
+    engine = sqlalchemy.create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        make_tables(connection)
+        account = {
+            "l_uuid": "trunk1",
+            "l_username": "alice",
+            "l_domain": "a.example",
+            "r_username": USER,
+            "r_domain": "provider.example",
+            "realm": "provider.example",
+            "auth_username": USER,
+            "auth_password": PASSWORD,
+            "auth_proxy": f"sip:{provider.host}:{provider.port}",
+            "expires": expires,
+        }
+        connection.execute(sqlalchemy.insert(uacreg_table()).values(account))
+    engine.dispose()
+
+
+def request(endpoint: Endpoint, method: str, uri: str, to: str, more: str = "") -> str:
+    """Return a request outside any dialog; ``to`` is the URI of From and To."""
+    number = next(_numbers)
+    return (
+        f"{method} {uri} SIP/2.0\r\n"
+        f"Via: SIP/2.0/UDP {endpoint.address};branch=z9hG4bK{number}\r\n"
+        f"Max-Forwards: 70\r\nFrom: <{to}>;tag={number}\r\nTo: <{to}>\r\n"
+        f"Call-ID: {number}-{endpoint.address}\r\nCSeq: {number} {method}\r\n"
+        f"{more}Content-Length: 0\r\n\r\n"
+    )
+
+
+def is_bound(prober: Endpoint, provider: Kamailio) -> bool:
+    """Ask Kamailio whether the account's user has a binding."""
+    uri = f"sip:{USER}@provider.example"
+    prober.send(request(prober, "OPTIONS", uri, uri), f"{provider.host}:{provider.port}")
+    return prober.hears_any("200", "404").kind == "200"
+
+
+class Granted(NamedTuple):
+    """One REGISTER that Kamailio took, by its log."""
+
+    user: str
+    auth_user: str
+    contact: str
+    expires: str
+    call_id: str
+    cseq: str
+
+
+def granted(provider: Kamailio) -> list[Granted]:
+    """Return every REGISTER that Kamailio took."""
+    return [Granted(*each) for each in GRANTED.findall(provider.server.output)]
+
+
+def test_an_account_stays_registered_over_three_refreshes_and_is_taken_back_at_the_end(
+    start_uacproxy: Start, start_kamailio: StartKamailio, tmp_path: Path
+) -> None:
+    provider = start_kamailio(TEMPLATE, password=PASSWORD)
+    make_account(tmp_path / "accounts.db", provider, expires=6)
+    with Endpoint("prober") as prober:
+        service = start_uacproxy(INI, database=tmp_path / "accounts.db")
+        service.wait_for(uac_regactive=1)
+        assert is_bound(prober, provider)
+
+        def is_refreshed() -> bool:
+            assert is_bound(prober, provider)  # whenever one looks
+            return len(granted(provider)) >= 4
+
+        service.server.wait_until(is_refreshed, within=60.0)
+        seen = granted(provider)
+        assert {each.contact for each in seen} == {f"sip:trunk1@{service.address}"}
+        assert {(each.user, each.auth_user, each.expires) for each in seen} == {(USER, USER, "6")}
+        assert len({each.call_id for each in seen}) == 1
+        assert [int(each.cseq) for each in seen] == sorted({int(each.cseq) for each in seen})
+        assert service.stats()["registration.challenged"] == 1  # the nonce serves for refreshes
+        assert "200" in service.uacctl("explain", "trunk1")
+        service.signal(signal.SIGTERM)
+        assert service.server.process.wait(30) == 0
+        assert not is_bound(prober, provider)
+        assert granted(provider)[-1].expires == "0"
+        assert PASSWORD not in service.output
+
+
+def test_a_call_to_the_account_reaches_the_local_user_who_is_registered_here(
+    start_uacproxy: Start, start_kamailio: StartKamailio, tmp_path: Path
+) -> None:
+    provider = start_kamailio(TEMPLATE, password=PASSWORD)
+    make_account(tmp_path / "accounts.db", provider, expires=60)
+    with Endpoint("caller") as caller, Endpoint("alice") as alice:
+        service = start_uacproxy(INI, database=tmp_path / "accounts.db")
+        contact = alice.contact + "Expires: 60\r\n"
+        alice.send(
+            request(alice, "REGISTER", "sip:a.example", "sip:alice@a.example", contact),
+            service.address,
+        )
+        alice.hears("200")
+        service.wait_for(uac_regactive=1)
+        at = f"{provider.host}:{provider.port}"
+        call = Caller(caller, at, f"sip:{USER}@provider.example")
+        call.invite()
+        invite = alice.hears("INVITE")
+        assert invite.request_uri == f"sip:alice@{alice.address}"
+        assert invite.get("from") == call.from_
+        assert len(invite.all("record-route")) == 2
+        alice.answers(invite, "200 OK", service.address, tag="local", more=alice.contact)
+        answer = caller.hears_final("200")
+        call.in_dialog("ACK", answer, 1)
+        alice.hears("ACK")
+        call.in_dialog("BYE", answer, 2)
+        alice.answers(alice.hears("BYE"), "200 OK", service.address)
+        assert caller.hears("200").get("cseq") == "2 BYE"
+
+
+def test_an_account_with_a_wrong_password_says_so(
+    start_uacproxy: Start, start_kamailio: StartKamailio, tmp_path: Path
+) -> None:
+    provider = start_kamailio(TEMPLATE, password="another")
+    make_account(tmp_path / "accounts.db", provider, expires=60)
+    service = start_uacproxy(INI, database=tmp_path / "accounts.db")
+    stats = service.wait_for(registration_refused=1)
+    assert stats["uac.regactive"] == 0
+    assert "401" in service.uacctl("explain", "trunk1")
+    assert granted(provider) == []
