@@ -139,42 +139,57 @@ def make_account(path: Path, **columns: object) -> None:
     engine.dispose()
 
 
+REGISTERING = """\
+[sip]
+listen = udp:@HERE@
+
+[uac]
+reg_db_url = sqlite:///@DATABASE@
+reg_contact_addr = @HERE@
+credential = office:office.example:@PASSWORD@
+
+[log]
+level = debug
+
+[rule:none]
+reply = 404
+"""
+
+
+def start_registered(start_uacproxy: Start, registrar: Endpoint, folder: Path) -> UacproxyProcess:
+    """Start the service with one account, which the scripted registrar takes after a challenge."""
+    make_account(
+        folder / "accounts.db",
+        l_uuid="trunk1",
+        l_username="alice",
+        l_domain="a.example",
+        r_username="49301234",
+        r_domain="provider.example",
+        realm="provider.example",
+        auth_username="trunk-user",
+        auth_password=PASSWORD,
+        auth_proxy=f"sip:{registrar.address}",
+        expires=60,
+    )
+    database = folder / "accounts.db"
+    service = start_uacproxy(REGISTERING, database=database, password=PASSWORD)
+    request = registrar.hears("REGISTER")
+    challenge = 'WWW-Authenticate: Digest realm="provider.example", nonce="1", qop="auth"\r\n'
+    registrar.answers(request, "401 Unauthorized", service.address, tag="r", more=challenge)
+    while not request.all("authorization"):  # the first may have come several times
+        request = registrar.hears("REGISTER")
+    assert 'username="trunk-user"' in request.get("authorization")
+    granted = f"Contact: {request.get('contact')};expires=60\r\n"
+    registrar.answers(request, "200 OK", service.address, tag="r", more=granted)
+    service.wait_for(uac_regactive=1)
+    return service
+
+
 def test_an_account_is_shown_and_explained_without_its_password(
     start_uacproxy: Start, tmp_path: Path
 ) -> None:
     with Endpoint("registrar") as registrar:
-        make_account(
-            tmp_path / "accounts.db",
-            l_uuid="trunk1",
-            l_username="alice",
-            l_domain="a.example",
-            r_username="49301234",
-            r_domain="provider.example",
-            realm="provider.example",
-            auth_username="trunk-user",
-            auth_password=PASSWORD,
-            auth_proxy=f"sip:{registrar.address}",
-            expires=60,
-        )
-        service = start_uacproxy(
-            "[sip]\nlisten = udp:@HERE@\nt1 = 50ms\n"
-            "[uac]\nreg_db_url = sqlite:///@DATABASE@\nreg_contact_addr = @HERE@\n"
-            "credential = office:office.example:@PASSWORD@\n"
-            "[log]\nlevel = debug\n"
-            "[rule:none]\nreply = 404\n",
-            database=tmp_path / "accounts.db",
-            password=PASSWORD,
-        )
-        request = registrar.hears("REGISTER")
-        challenge = 'WWW-Authenticate: Digest realm="provider.example", nonce="1", qop="auth"\r\n'
-        registrar.answers(request, "401 Unauthorized", service.address, tag="r", more=challenge)
-        while not request.all("authorization"):  # the first may have come several times
-            request = registrar.hears("REGISTER")
-        assert 'username="trunk-user"' in request.get("authorization")
-        granted = f"Contact: {request.get('contact')};expires=60\r\n"
-        registrar.answers(request, "200 OK", service.address, tag="r", more=granted)
-        stats = service.wait_for(uac_regactive=1)
-        assert stats["registration.granted"] == 1
+        service = start_registered(start_uacproxy, registrar, tmp_path)
         shown = [
             service.run_uacctl("uac.reg_dump"),
             service.run_uacctl("uac.reg_info", "l_uuid", "trunk1"),
@@ -185,14 +200,37 @@ def test_an_account_is_shown_and_explained_without_its_password(
         assert json.loads(shown[0].stdout)[0]["r_username"] == "49301234"
         assert json.loads(shown[1].stdout)["auth_username"] == "trunk-user"
         assert "200" in shown[2].stdout
+        assert json.loads(shown[3].stdout)["registration.granted"] == 1
         assert service.run_uacctl("uac.reg_info", "l_uuid", "nobody").returncode == 1
+        service.signal(signal.SIGTERM)
+        registrar.answers(registrar.hears("REGISTER"), "200 OK", service.address, tag="r")
+        assert service.stop() == 0
+        said = service.output + "".join(one.stdout + one.stderr for one in shown)
+        assert PASSWORD not in said
+        made = [path for path in service.folder.iterdir() if path != service.config]
+        assert [path.name for path in made if PASSWORD.encode() in path.read_bytes()] == []
+
+
+def test_sigterm_takes_the_binding_back_before_the_end(
+    start_uacproxy: Start, tmp_path: Path
+) -> None:
+    with Endpoint("registrar") as registrar:
+        service = start_registered(start_uacproxy, registrar, tmp_path)
         service.signal(signal.SIGTERM)
         request = registrar.hears("REGISTER")
         assert request.get("expires") == "0"
         service.signal(signal.SIGTERM)  # the impatient operator's
         registrar.answers(request, "200 OK", service.address, tag="r")
-        assert service.stop() == 0
-        said = service.output + "".join(one.stdout + one.stderr for one in shown)
-        assert PASSWORD not in said
-        state = [path for path in service.folder.iterdir() if path.name != "uacproxy.ini"]
-        assert [path.name for path in state if PASSWORD.encode() in path.read_bytes()] == []
+        assert service.server.process.wait(30) == 0
+        assert "left to expire" not in service.output
+
+
+def test_sigterm_waits_no_longer_than_its_bound_for_a_registrar_that_is_silent(
+    start_uacproxy: Start, tmp_path: Path
+) -> None:
+    with Endpoint("registrar") as registrar:
+        service = start_registered(start_uacproxy, registrar, tmp_path)
+        service.signal(signal.SIGTERM)
+        assert registrar.hears("REGISTER").get("expires") == "0"
+        assert service.server.process.wait(30) == 0
+        assert "1 bindings were left to expire" in service.output
