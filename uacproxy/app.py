@@ -182,10 +182,12 @@ class Application:
         if settings.restore_codec == "kamailio":
             return KamailioCodec(from_param, to_param, octets_of(settings.restore_passwd))
         if settings.restore_passwd:
-            key = derive_key(settings.restore_passwd)
+            keys = [derive_key(settings.restore_passwd)]
         else:
-            key = await self._kept_key()
-        return SealedCodec(from_param, to_param, [key])
+            keys = [await self._kept_key()]
+        if settings.restore_passwd_previous:
+            keys.append(derive_key(settings.restore_passwd_previous))
+        return SealedCodec(from_param, to_param, keys)
 
     async def _kept_key(self) -> bytes:
         """Return the key made at the first start, so that a restart opens what it sealed."""
@@ -249,7 +251,12 @@ class Application:
             set_dialog_variable=self._set_dialog_variable,
             counters=self.proxy_counters,
             log=self.log,
+            codec=codec,
             track_cseq=config.dialog.track_cseq,
+            restore_dlg=uac.restore_dlg,
+            restore_from_avp=uac.restore_from_avp,
+            restore_to_avp=uac.restore_to_avp,
+            keep_early=self._keep_early,
         )
         self.wiring = Wiring(
             settings=sip,
@@ -418,6 +425,10 @@ class Application:
         if scope.dialog is None and not scope.in_dialog:
             scope.dialog = self.tracker.track(scope.received)
         return scope.dialog is not None
+
+    def _keep_early(self, scope: Scope) -> None:
+        if scope.dialog is not None:
+            self.tracker.keep_early(scope.dialog)
 
     def _set_dialog_variable(self, scope: Scope, name: str, value: str | None) -> None:
         if scope.dialog is None:

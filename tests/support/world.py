@@ -20,7 +20,7 @@ from uacproxy.counters import (
 )
 from uacproxy.dialog.tracker import DialogTracker
 from uacproxy.errors import ScriptError
-from uacproxy.ports import Flow, HostPort, Target
+from uacproxy.ports import Flow, HostPort, Store, Target
 from uacproxy.proxy.core import ProxyCore
 from uacproxy.proxy.settings import SipSettings
 from uacproxy.proxy.target_set import Destination
@@ -108,6 +108,8 @@ class World:
         rules: Sequence[RuleSettings] = (),
         *,
         codec: RestoreCodec | None = None,
+        restore_dlg: bool = False,
+        restore_avps: tuple[str, str] = ("", ""),
         restore_mode: str = "auto",
         credentials: CredentialList | None = None,
         accounts: Accounts | None = None,
@@ -117,6 +119,7 @@ class World:
         max_transactions: int = 100_000,
         max_dialogs: int = 1000,
         track_cseq: bool = True,
+        store: Store | None = None,
     ) -> None:
         self.clock = SteppingClock()
         self.random = CountingRandom()
@@ -124,7 +127,7 @@ class World:
         self.counters = ProxyCounters()
         self.transaction_counters = TransactionCounters()
         self.dialog_counters = DialogCounters()
-        self.store = MemoryStore(self.clock.seconds)
+        self.store: Store = MemoryStore(self.clock.seconds) if store is None else store
         self.domains = set(domains)
         self.bindings: dict[bytes, list[Destination]] = {}
         self.names: dict[bytes, list[HostPort]] = {}
@@ -152,8 +155,14 @@ class World:
             lifetime=43200.0,
             max_dialogs=max_dialogs,
         )
+        sealing = codec or SealedCodec(b"vsf", b"vst", [bytes(range(32))])
         features = Features(
             restore_mode=restore_mode,
+            codec=sealing,
+            restore_dlg=restore_dlg,
+            restore_from_avp=restore_avps[0],
+            restore_to_avp=restore_avps[1],
+            keep_early=self._keep_early,
             track_cseq=track_cseq,
             credentials=credentials or CredentialList(),
             auth_realm_avp=avps[0],
@@ -173,7 +182,7 @@ class World:
             resolver=self,
             clock=self.clock,
             tracker=self.tracker,
-            codec=codec or SealedCodec(b"vsf", b"vst", [bytes(range(32))]),
+            codec=sealing,
             features=features,
             runner=Runner(self._spawn, self.counters, self.log),
             script=self._script(script, rules),
@@ -306,6 +315,10 @@ class World:
         if scope.dialog is None and not scope.in_dialog:
             scope.dialog = self.tracker.track(scope.received)
         return scope.dialog is not None
+
+    def _keep_early(self, scope: Scope) -> None:
+        assert scope.dialog is not None
+        self.tracker.keep_early(scope.dialog)
 
     def _set_dialog_variable(self, scope: Scope, name: str, value: str | None) -> None:
         if scope.dialog is None:

@@ -37,14 +37,6 @@ def errors_of(tmp_path: Path, text: str) -> list[str]:
             "u.ini:2: [uac] default_socket: not available in this version; leave it out",
         ),
         (
-            "[uac]\nrestore_dlg = yes\n",
-            "u.ini:2: [uac] restore_dlg: not available in this version; leave it out",
-        ),
-        (
-            "[uac]\nrestore_from_avp = $avp(f)\n",
-            "u.ini:2: [uac] restore_from_avp: not available in this version; leave it out",
-        ),
-        (
             "[uac]\nrr_from_store_param =\n",
             "u.ini:2: [uac] rr_from_store_param: may not be empty while restore_mode is auto",
         ),

@@ -196,7 +196,7 @@ def check_files(config: Config) -> list[ConfigError]:
 def check_not_yet(config: Config) -> list[ConfigError]:
     """What this version cannot do is refused, not silently left undone."""
     why = "not available in this version; leave it out"
-    keys = ("restore_dlg", "restore_from_avp", "restore_to_avp", "default_socket", "event_callback")
+    keys = ("default_socket", "event_callback")
     return [config.error("uac", key, why) for key in keys if getattr(config.uac, key)]
 
 

@@ -19,6 +19,7 @@ from uacproxy.sip.grammar import text
 from uacproxy.sip.message import Message
 
 SPACE: Final = "dialogs"
+LINGERS: Final = 40.0  # s an ended dialog is known: longer than a transaction (64*T1) lasts
 MOST_AT_ONCE: Final = 1000  # dialogs of either state ended by one ``expire_due``
 
 
@@ -49,6 +50,7 @@ class DialogTracker:
         # each in the order of the deadlines, as all of one state last equally long
         self._early: OrderedDict[bytes, Dialog] = OrderedDict()
         self._confirmed: OrderedDict[bytes, Dialog] = OrderedDict()
+        self._ended: OrderedDict[bytes, Dialog] = OrderedDict()  # for what comes late
 
     def __len__(self) -> int:
         """Return how many dialogs are tracked."""
@@ -92,7 +94,9 @@ class DialogTracker:
 
     def _known(self, ident: bytes) -> Dialog | None:
         dialog = self._confirmed.get(ident)
-        return self._early.get(ident) if dialog is None else dialog
+        if dialog is None:
+            dialog = self._early.get(ident)
+        return self._ended.get(ident) if dialog is None else dialog
 
     def _taken_over(self, ident: bytes, value: bytes | None, request: Message) -> Dialog | None:
         known = self._known(ident)  # a request before this one may have asked too
@@ -104,9 +108,10 @@ class DialogTracker:
             except StoreCorrupt:
                 self._counters.corrupt += 1
                 return None
-            if known.state is not DialogState.CONFIRMED or not _fits(known, request):
+            if known.state is DialogState.TERMINATED or not _fits(known, request):
                 return None
-            self._confirmed[ident] = known
+            early = known.state is DialogState.EARLY
+            (self._early if early else self._confirmed)[ident] = known
             self._counters.taken_over += 1
             self._refresh(known)
             self._write(known)
@@ -125,7 +130,10 @@ class DialogTracker:
             self._feed(dialog, DialogInput.PROVISIONAL)
 
     def request_passed(self, dialog: Dialog, request: Message) -> None:
-        """Hear a request inside the dialog."""
+        """Hear a request inside the dialog; one that ends it leaves it known for a while.
+
+        A BYE may be challenged and come again, or cross another.
+        """
         if request.method == b"BYE" or _ends_subscription(dialog, request):
             self._feed(dialog, DialogInput.ENDED)
         elif dialog.state is not DialogState.TERMINATED:
@@ -136,6 +144,11 @@ class DialogTracker:
     def failed(self, dialog: Dialog) -> None:
         """Hear that the request that began the dialog got no answer, or one of our own."""
         self._feed(dialog, DialogInput.FAILURE)
+
+    def keep_early(self, dialog: Dialog) -> None:
+        """Write a dialog that is not confirmed yet: its identities are nowhere else."""
+        if dialog.state is DialogState.EARLY:
+            self._write(dialog)
 
     def set_variable(self, dialog: Dialog, name: str, value: str | None) -> None:
         """Set a dialog variable, or remove it with None; a confirmed dialog is written anew."""
@@ -156,6 +169,12 @@ class DialogTracker:
     def expire_due(self) -> None:
         """End what nobody has refreshed in time; the app calls this every few seconds."""
         now = self._clock.seconds()
+        for _ in range(min(MOST_AT_ONCE, len(self._ended))):
+            ident, dialog = next(iter(self._ended.items()))
+            if dialog.deadline > now:
+                break
+            del self._ended[ident]
+            self._forget(dialog)
         for dialogs in (self._early, self._confirmed):
             for _ in range(min(MOST_AT_ONCE, len(dialogs))):
                 dialog = next(iter(dialogs.values()))
@@ -191,15 +210,23 @@ class DialogTracker:
                 self._early.pop(dialog.ident, None)
             else:
                 self._confirmed.pop(dialog.ident, None)
-                self._store.delete(SPACE, dialog.ident)
             if after is DialogState.TERMINATED:
                 self._counters.ended += 1
+                if what is DialogInput.ENDED:
+                    dialog.deadline = self._clock.seconds() + LINGERS
+                    self._ended[dialog.ident] = dialog
+                else:
+                    self._forget(dialog)
                 return
             self._counters.confirmed += 1
             self._confirmed[dialog.ident] = dialog
         self._refresh(dialog)
         if after is not before:
             self._write(dialog)
+
+    def _forget(self, dialog: Dialog) -> None:
+        if dialog.kept_until:
+            self._store.delete(SPACE, dialog.ident)
 
     def _refresh(self, dialog: Dialog) -> None:
         """Give a dialog its full time again, which puts it behind all others."""

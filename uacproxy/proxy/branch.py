@@ -116,6 +116,7 @@ class Branch:
         try:
             next_hop = prepare(self._wiring, self._template, self.shift, self.next_hop)
         except PeerError as error:
+            self._wiring.counters.rejected += 1
             self._end(error.status)
             return
         if self.targets:

@@ -32,7 +32,14 @@ from uacproxy.sip.uri import Uri
 from uacproxy.sip.via import Via
 from uacproxy.transaction.invite_server import InviteServer
 from uacproxy.transaction.server import ServerTransaction
-from uacproxy.uac.restore import Restored, direction, restore_request
+from uacproxy.uac.dialog_variables import identities_of
+from uacproxy.uac.restore import (
+    Restored,
+    direction,
+    hide_identities,
+    restore_from_identities,
+    restore_request,
+)
 
 Register = Callable[[Message, Flow, Callable[[Message], None]], None]
 
@@ -132,15 +139,16 @@ class ProxyCore:
         scope.toward_callee = direction(own, request)
         if scope.toward_callee:
             scope.shift = shift_of(own)
-        if wiring.restores and scope.in_dialog:
-            restored = restore_request(request, own, wiring.codec, scope.toward_callee)
-            self._note(scope, restored)
-        ident = own.param(DID)
-        if ident is None:
+        scope.own_route = own
+        did = own.param(DID)
+        if did is None:
+            self._restore(scope, own, None, b"")
             then()
             return
+        ident, _, hidden = did.partition(b"-")
 
         def found(dialog: Dialog | None) -> None:
+            self._restore(scope, own, dialog, hidden)
             if dialog is not None:
                 scope.dialog = dialog
                 toward = scope.toward_callee
@@ -150,9 +158,33 @@ class ProxyCore:
 
         wiring.tracker.find(ident, scope.received, found)
 
+    def _restore(self, scope: Scope, own: Uri, dialog: Dialog | None, hidden: bytes) -> None:
+        """Restore from our Route, else from the dialog, else make anonymous what was hidden.
+
+        Args:
+            scope: of a request that came with our Route.
+            own: our Route.
+            dialog: tracked, if it is.
+            hidden: f and t for what only the dialog could restore.
+        """
+        wiring = self._wiring
+        if not wiring.restores or not scope.in_dialog:
+            return
+        request = scope.request
+        toward = scope.toward_callee
+        restored = restore_request(request, own, wiring.codec, toward)
+        self._note(scope, restored)
+        if not restored.failed and not hidden:
+            return
+        identities = None if dialog is None else identities_of(dialog.variables)
+        if identities is not None:
+            self._note(scope, restore_from_identities(request, identities, toward))
+        elif hidden:
+            self._note(scope, hide_identities(request, b"f" in hidden, b"t" in hidden, toward))
+
     def _note(self, scope: Scope, restored: Restored) -> None:
-        scope.from_changed = restored.from_changed
-        scope.to_changed = restored.to_changed
+        scope.from_changed = scope.from_changed or restored.from_changed
+        scope.to_changed = scope.to_changed or restored.to_changed
         counters = self._wiring.counters
         if restored.failed:
             counters.restore_failures += 1

@@ -79,14 +79,26 @@ def most_added(scope: Scope) -> int:
 def _params(wiring: Wiring, scope: Scope, shift: int) -> list[tuple[bytes, bytes]]:
     params: list[tuple[bytes, bytes]] = []
     identities = scope.identities
-    if identities is not None and wiring.stores and not identities.is_empty:
+    if identities is not None and wiring.stores and not scope.is_kept and not identities.is_empty:
         received = scope.received
         params.extend(wiring.codec.params(identities, received.call_id, received.from_.tag))
     if shift:
         params.append((CSEQ_PARAM, b"%d" % shift))
     if scope.dialog is not None:
-        params.append((DID, scope.dialog.ident))
+        params.append((DID, scope.dialog.ident + _hidden(scope)))
     return params
+
+
+def _hidden(scope: Scope) -> bytes:
+    """Return the marks behind a ``did`` that say what only the dialog can restore."""
+    identities = scope.identities
+    if not scope.is_kept or identities is None or identities.is_empty:
+        return b""
+    return (
+        b"-"
+        + (b"f" if identities.from_original else b"")
+        + (b"t" if identities.to_original else b"")
+    )
 
 
 def new_branch(wiring: Wiring, scope: Scope) -> bytes:

@@ -324,7 +324,14 @@ class ResponseContext:
         scope = self.scope
         received = scope.received
         if scope.from_changed or scope.to_changed:
-            restore_response(response, received, scope.from_changed, scope.to_changed)
+            restore_response(
+                response,
+                received,
+                scope.from_changed,
+                scope.to_changed,
+                scope.original_head(self._wiring.features.restore_from_avp),
+                scope.original_head(self._wiring.features.restore_to_avp),
+            )
         if branch.shift:
             restore_cseq(response, received)
         if self.server.flow.reliable and not response.has(CONTENT_LENGTH):

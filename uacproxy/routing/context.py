@@ -8,7 +8,7 @@ from uacproxy.dialog.dialog import FORMS_DIALOG
 from uacproxy.errors import ParseError, ScriptError
 from uacproxy.ports import Flow, Log
 from uacproxy.routing import pseudo
-from uacproxy.routing.functions import Features, UacFunctions
+from uacproxy.routing.functions import Features, UacFunctions, keep_identities
 from uacproxy.routing.scope import Scope, Value
 from uacproxy.sip.grammar import is_token, octets_of, text
 from uacproxy.sip.message import Message
@@ -194,6 +194,7 @@ class RouteContext:
             if scope.in_dialog or scope.request.method not in FORMS_DIALOG:
                 return False
             scope.untracked = not self._features.track(scope)
+            keep_identities(self._features, scope)
         return scope.dialog is not None
 
     def on_failure(self, name: str) -> None:

@@ -20,7 +20,10 @@ from uacproxy.sip.uri import Uri, parse_uri
 from uacproxy.uac.account import Account
 from uacproxy.uac.auth import Attempts, authorize, use_again
 from uacproxy.uac.credentials import Credential, CredentialList
+from uacproxy.uac.dialog_variables import to_variables
 from uacproxy.uac.replace import Identities, replace_in
+from uacproxy.uac.restore import restore_request
+from uacproxy.uac.rr_param import RestoreCodec
 
 
 class Accounts(Protocol):
@@ -36,6 +39,10 @@ class Accounts(Protocol):
         """Return 1 online, -1 unknown, -2 in progress, -3 disabled, -99 not registered."""
 
 
+def _keep_nothing(_scope: Scope) -> None:
+    """Write no dialog early: nobody tracks any."""
+
+
 @final
 class Features:
     """What the functions work with; one for the service, made by the app."""
@@ -45,11 +52,16 @@ class Features:
         "auth_password_avp",
         "auth_realm_avp",
         "auth_username_avp",
+        "codec",
         "counters",
         "credentials",
         "is_ours",
+        "keep_early",
         "log",
+        "restore_dlg",
+        "restore_from_avp",
         "restore_mode",
+        "restore_to_avp",
         "set_dialog_variable",
         "track",
         "track_cseq",
@@ -69,9 +81,19 @@ class Features:
         set_dialog_variable: pseudo.SetVariable,
         counters: ProxyCounters,
         log: Log,
+        codec: RestoreCodec,
         track_cseq: bool = True,
+        restore_dlg: bool = False,
+        restore_from_avp: str = "",
+        restore_to_avp: str = "",
+        keep_early: Callable[[Scope], None] = _keep_nothing,
     ) -> None:
         self.restore_mode = restore_mode  # none, manual or auto
+        self.codec = codec
+        self.restore_dlg = restore_dlg and restore_mode == "auto"
+        self.restore_from_avp = restore_from_avp  # "" for unset
+        self.restore_to_avp = restore_to_avp
+        self.keep_early = keep_early  # writes a dialog whose identities are nowhere else
         self.credentials = credentials
         self.auth_realm_avp = auth_realm_avp  # "" for unset; so the next two
         self.auth_username_avp = auth_username_avp
@@ -133,12 +155,45 @@ class UacFunctions:
         except FeatureError as error:
             self._features.log.info("{why}", why=error.why)
             return False
-        if self._features.restore_mode != "none":
+        features = self._features
+        if features.restore_mode != "none":
+            original = scope.received.from_ if name == FROM else scope.received.to
             if name == FROM:
                 scope.from_changed = True
+                avp = features.restore_from_avp
             else:
                 scope.to_changed = True
+                avp = features.restore_to_avp
+            if avp:
+                self._write(avp, text(original.head))
+            keep_identities(features, scope)
         return True
+
+    def restore_from(self) -> bool:
+        """Put right what replacing From did to a request inside a dialog (restore_mode manual).
+
+        For ``dialog_route``: From of a request of the caller, To of one of the callee.
+        False where our Route says nothing of it, or nothing that can be read.
+        """
+        return self._restore(FROM)
+
+    def restore_to(self) -> bool:
+        """Do for a replaced To what ``restore_from`` does for From."""
+        return self._restore(TO)
+
+    def _restore(self, name: bytes) -> bool:
+        scope = self._scope
+        if scope.own_route is None or scope.response is not None:
+            return False
+        restored = restore_request(
+            scope.request, scope.own_route, self._features.codec, scope.toward_callee, name
+        )
+        scope.from_changed = scope.from_changed or restored.from_changed
+        scope.to_changed = scope.to_changed or restored.to_changed
+        if restored.failed:
+            self._features.counters.restore_failures += 1
+            return False
+        return restored.from_changed or restored.to_changed
 
     # -- authentication ----------------------------------------------------------------
 
@@ -264,3 +319,25 @@ class UacFunctions:
 
     def _write(self, word: str, value: str) -> None:
         pseudo.write(word, value, self._scope, self._features.set_dialog_variable)
+
+
+def keep_identities(features: Features, scope: Scope) -> None:
+    """Keep what was replaced with the tracked dialog, under the module's variable names.
+
+    With ``restore_dlg`` it is kept there alone; else it also stands in Record-Route, and
+    the dialog's copy serves when that comes back unreadable. A branch route's identities
+    are those of one branch, so they travel in its Record-Route only.
+    """
+    if scope.is_branch:
+        scope.is_kept = False
+        return
+    dialog = scope.dialog
+    identities = scope.identities
+    if dialog is None or identities is None or scope.in_dialog:
+        return
+    for name in [name for name in dialog.variables if name.startswith("_uac_")]:
+        del dialog.variables[name]
+    dialog.variables.update(to_variables(identities))
+    scope.is_kept = features.restore_dlg
+    if scope.is_kept:
+        features.keep_early(scope)

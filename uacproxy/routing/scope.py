@@ -10,7 +10,9 @@ from typing import final
 
 from uacproxy.dialog.dialog import Dialog
 from uacproxy.ports import Flow
+from uacproxy.sip.grammar import octets_of
 from uacproxy.sip.message import Message
+from uacproxy.sip.uri import Uri
 from uacproxy.uac.auth import Attempts, Authorized
 from uacproxy.uac.replace import Identities
 
@@ -58,11 +60,14 @@ class Scope:
         "from_changed",
         "identities",
         "in_dialog",
+        "is_branch",
         "is_canceled",
+        "is_kept",
         "next_hop",
         "on_branch",
         "on_failure",
         "on_reply",
+        "own_route",
         "received",
         "request",
         "response",
@@ -84,6 +89,9 @@ class Scope:
         self.from_changed = False  # some branch carries another From: restore it in replies
         self.to_changed = False
         self.identities: Identities | None = None
+        self.is_kept = False  # the identities are with the dialog, not in Record-Route
+        self.is_branch = False  # a branch route's own
+        self.own_route: Uri | None = None  # taken off the top, inside a dialog
         self.shift = 0  # CSeq toward the callee minus CSeq from the caller
         self.dialog: Dialog | None = None
         self.untracked = False  # the dialog was to be tracked, and there are too many
@@ -100,9 +108,18 @@ class Scope:
         self.avps: dict[str, Value] | None = None
         self.variables: dict[str, Value] | None = None
 
+    def original_head(self, avp: str) -> bytes:
+        """Return what ``restore_from_avp`` or ``restore_to_avp`` holds, b"" where unset."""
+        if not avp or self.avps is None:
+            return b""
+        value = self.avps.get(avp[5:-1])  # of "$avp(name)"
+        return b"" if value is None else octets_of(str(value))
+
     def branch_scope(self, request: Message, index: int) -> Scope:
         """Return the scope of one branch: edits there stay there, variables are shared."""
-        return self._copy(request, index)
+        scope = self._copy(request, index)
+        scope.is_branch = True
+        return scope
 
     def reply_scope(self, response: Message) -> Scope:
         """Return the scope of an onreply route: another handler may run beside it."""
@@ -117,6 +134,8 @@ class Scope:
         scope.from_changed = self.from_changed
         scope.to_changed = self.to_changed
         scope.identities = None if self.identities is None else self.identities.copy()
+        scope.is_kept = self.is_kept
+        scope.own_route = self.own_route
         scope.shift = self.shift
         scope.dialog = self.dialog
         scope.on_failure = self.on_failure

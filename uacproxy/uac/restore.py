@@ -101,6 +101,27 @@ def restore_from_identities(
     return restored
 
 
+def hide_identities(
+    request: Message, from_hidden: bool, to_hidden: bool, toward_callee: bool
+) -> Restored:
+    """Make anonymous what was replaced and cannot be restored: it is known to nobody any more.
+
+    Args:
+        request: within the dialog, the copy that goes on.
+        from_hidden: From of the first request was replaced.
+        to_hidden: To was.
+        toward_callee: as in ``restore_request``; the caller's own identity is no secret
+            to the caller.
+    """
+    restored = Restored()
+    restored.failed = "missing"
+    if toward_callee:
+        _put(restored, request, ANONYMOUS if from_hidden else b"", ANONYMOUS if to_hidden else b"")
+    else:
+        _put(restored, request, ANONYMOUS if to_hidden else b"", b"")
+    return restored
+
+
 def restore_response(
     response: Message,
     request: Message,

@@ -117,6 +117,12 @@ class UacSettings:
         doc="Password behind the values in Record-Route. Instances that serve the same dialogs "
         "need the same one.",
     )
+    restore_passwd_previous: str = setting(
+        "",
+        secret=True,
+        doc="The password before the last change: what was sealed with it can still be opened, so "
+        "calls that are up survive the change. `sealed` only.",
+    )
     restore_from_avp: str = setting(
         "",
         parse=parse_avp,
