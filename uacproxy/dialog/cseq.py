@@ -33,10 +33,8 @@ def shift_cseq(request: Message, by: int) -> None:
 
 def restore_cseq(response: Message, request: Message) -> None:
     """Give a response the CSeq of the request as it was received."""
-    at = request.find(CSEQ)
-    here = response.find(CSEQ)
-    if here >= 0:
-        response.set(CSEQ, request.lines[at].partition(b":")[2].strip())
+    if response.has(CSEQ):
+        response.set(CSEQ, request.need(CSEQ))
 
 
 def shift_of(route: Uri) -> int:
