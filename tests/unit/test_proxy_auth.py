@@ -418,6 +418,17 @@ def test_a_challenged_re_invite_of_a_tracked_call_keeps_the_numbers_in_step() ->
     assert call.from_callee(b"INFO", 9).cseq.number == 9
 
 
+def test_a_re_invite_sent_on_after_its_challenge_never_goes_back_in_numbers() -> None:
+    text = IN_DIALOG.replace("    ctx.on_failure", "    ctx.track_dialog()\n    ctx.on_failure", 1)
+    again = "    if ctx.check_status('5xx'):\n        return Relay('sip:192.0.2.2')\n    if ctx.is_"
+    call = Call(trunked(text.replace("    if ctx.is_", again)))
+    first = call.from_caller(b"INVITE", 2)
+    call.world.receive(Provider(call.world).challenge(first), CALLEE)
+    call.world.receive(answer(last_of(call.world, CALLEE, b"INVITE"), 500), CALLEE)
+    numbers = [one.cseq.number for one in call.world.sent_to(CALLEE) if one.method == b"INVITE"]
+    assert numbers == [1, 2, 3, 3]
+
+
 def test_a_challenged_re_invite_of_an_untracked_call_keeps_its_number() -> None:
     call = Call(trunked(IN_DIALOG))
     first = call.from_caller(b"INVITE", 2)

@@ -85,6 +85,17 @@ def test_a_callee_that_rings_for_ever_is_cancelled_and_the_caller_hears_408() ->
     assert responses_to(world, CALLER, b"INVITE") == [100, 180, 408]
 
 
+def test_a_caller_that_cancels_after_we_gave_up_hears_487() -> None:
+    world = World(RELAY, settings=SipSettings(timer_c=60.0))
+    world.receive(invite())
+    sent = last_of(world, CALLEE, b"INVITE")
+    world.receive(answer(sent, 180), CALLEE)
+    world.let(61.0)
+    world.receive(invite(method=b"CANCEL"))
+    world.receive(answer(sent, 487), CALLEE)
+    assert responses_to(world, CALLER, b"INVITE") == [100, 180, 487]
+
+
 def test_every_provisional_response_but_100_gives_the_callee_more_time() -> None:
     world = World(RELAY, settings=SipSettings(timer_c=60.0))
     world.receive(invite())
@@ -210,6 +221,28 @@ def test_a_cancelled_call_whose_transport_fails_ends_with_487() -> None:
     world.receive(invite(method=b"CANCEL"))
     world.let(0.0)
     assert responses_to(world, CALLER, b"INVITE") == [100, 487]
+
+
+def test_an_ack_that_does_not_leave_does_not_fail_the_next_address() -> None:
+    world = trunk()
+    world.receive(invite())
+    refused = answer(last_of(world, CALLEE, b"INVITE"), 503)
+    world.unreachable.add(CALLEE)
+    world.receive(refused, CALLEE)
+    world.receive(refused, CALLEE)
+    world.let(0.0)
+    world.receive(answer(last_of(world, OTHER, b"INVITE"), 200), OTHER)
+    assert responses_to(world, CALLER, b"INVITE") == [100, 200]
+
+
+def test_an_ack_that_does_not_leave_does_not_send_a_refused_call_elsewhere() -> None:
+    world = trunk()
+    world.receive(invite())
+    world.unreachable.add(CALLEE)
+    world.receive(answer(last_of(world, CALLEE, b"INVITE"), 486), CALLEE)
+    world.let(0.0)
+    assert world.sent_to(OTHER) == []
+    assert responses_to(world, CALLER, b"INVITE") == [100, 486]
 
 
 def test_a_name_without_an_address_is_a_500() -> None:

@@ -141,8 +141,8 @@ def test_the_challenges_of_all_branches_are_gathered_in_the_one_answer() -> None
     world.receive(server.challenge(invited(world, OTHER)), OTHER)
     final = final_of(world)
     assert final.status == 407
-    assert b"one.example" in final.need(b"proxy-authenticate")
-    assert b"two.example" in final.need(b"www-authenticate")
+    [theirs], [others] = final.fields(b"proxy-authenticate"), final.fields(b"www-authenticate")
+    assert b"one.example" in theirs and b"two.example" in others
 
 
 def test_a_challenge_is_not_mixed_into_another_failure() -> None:

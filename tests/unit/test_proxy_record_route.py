@@ -73,6 +73,14 @@ def test_two_entries_in_one_field_are_both_taken_off() -> None:
     assert last_of(call.world, OTHER, b"BYE").fields(b"route") == [b"<sip:192.0.2.3;lr>"]
 
 
+def test_an_entry_of_two_is_not_paired_with_another_pass() -> None:
+    call = Call(World(TO_TCP))
+    single = b"<sip:192.0.2.100:5060;lr;ftag=at1>"
+    call.from_caller(b"BYE", routes=[call.final.values(b"record-route")[0], single])
+    back = call.world.sent_to(("192.0.2.100", 5060))[-1]
+    assert (back.method, back.fields(b"route")) == (b"BYE", [single])
+
+
 def test_of_a_spiral_only_one_pass_is_taken_off() -> None:
     call = Call(World(RELAY))
     own = call.final.need(b"record-route")

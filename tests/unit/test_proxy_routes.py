@@ -283,6 +283,37 @@ async def branch(ctx):
     assert world.kinds_to(CALLER) == ["100", "200"]
 
 
+def test_a_6xx_ends_a_branch_that_still_thinks_and_the_failure_route_runs_once() -> None:
+    world = World(
+        script(
+            LATER
+            + """
+@request_route
+def main(ctx):
+    ctx.on_branch("B")
+    ctx.on_failure("F")
+    return Relay("sip:b1@192.0.2.2", "sip:b2@192.0.2.3", parallel=True)
+
+@branch_route("B")
+async def branch(ctx):
+    if ctx["$T_branch_idx"] == 1:
+        await Later()
+
+@failure_route("F")
+async def failed(ctx):
+    await Later()
+    return Reply(480, "decided")
+"""
+        )
+    )
+    world.receive(answer(invited(world), 603), CALLEE)
+    assert world.kinds_to(CALLER) == ["100"]
+    world.resume(1)
+    assert world.last_to(CALLER).reason == b"decided"
+    world.resume(0)
+    assert world.sent_to(OTHER) == []
+
+
 # -- onreply_route ---------------------------------------------------------------------
 
 
@@ -344,6 +375,7 @@ def test_responses_stay_in_order_while_a_reply_route_thinks() -> None:
     world.receive(answer(sent, 180), CALLEE)
     world.receive(answer(sent, 200), CALLEE)
     assert responses_to(world, CALLER, b"INVITE") == [100]
+    assert len(world.spawned) == 1
     world.resume()
     assert responses_to(world, CALLER, b"INVITE") == [100, 180]
     world.resume()

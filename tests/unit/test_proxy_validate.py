@@ -143,6 +143,15 @@ def test_a_request_that_comes_back_for_somebody_else_is_a_spiral_and_goes_on() -
     assert last_of(world, CALLEE, b"INVITE").request_uri == b"sip:carol@192.0.2.2"
 
 
+def test_the_next_attempt_of_a_caller_is_no_loop_of_its_first() -> None:
+    world = World(RELAY)
+    world.receive(invite())
+    back = last_of(world, CALLEE, b"INVITE")
+    back.set(b"cseq", b"2 INVITE")
+    world.receive(returned(back), OTHER)
+    assert world.kinds_to(OTHER) == ["100"]
+
+
 def test_a_loop_behind_our_own_rewriting_is_found_at_the_second_turn() -> None:
     world = World(relaying("sip:carol@192.0.2.2"))
     world.receive(invite())

@@ -213,7 +213,6 @@ class ResponseContext:
             return
         if not self.finished:
             self.finished = True
-            self._groups = []
             self._cancel_others(branch, [_ELSEWHERE])
         self._pass_up(branch, response)
 
