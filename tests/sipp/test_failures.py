@@ -30,20 +30,19 @@ Start = Callable[..., UacproxyProcess]
 StartSipp = Callable[..., Sipp]
 
 
-@pytest.mark.parametrize("transport", ["udp", "tcp"])
 @pytest.mark.parametrize(
-    ("caller", "callee"),
+    ("caller", "callee", "transport"),
     [
-        pytest.param("caller_cancels.xml", "callee_is_cancelled.xml", id="cancelled"),
-        pytest.param(
-            "caller_cancels_late.xml", "callee_answers_the_cancelled.xml", id="cancelled-late"
-        ),
-        pytest.param("caller_meets_busy.xml", "callee_is_busy.xml", id="busy"),
-        pytest.param("caller_is_redirected.xml", "callee_redirects.xml", id="redirected"),
+        ("caller_cancels.xml", "callee_is_cancelled.xml", "udp"),
+        ("caller_cancels.xml", "callee_is_cancelled.xml", "tcp"),
+        ("caller_cancels_late.xml", "callee_answers_the_cancelled.xml", "udp"),
+        ("caller_cancels_late.xml", "callee_answers_the_cancelled.xml", "tcp"),
+        ("caller_meets_busy.xml", "callee_is_busy.xml", "udp"),
+        ("caller_is_redirected.xml", "callee_redirects.xml", "tcp"),
     ],
 )
 def test_both_sides_hear_how_a_call_ended(
-    start_uacproxy: Start, start_sipp: StartSipp, transport: str, caller: str, callee: str
+    start_uacproxy: Start, start_sipp: StartSipp, caller: str, callee: str, transport: str
 ) -> None:
     few = ["-t", SOCKETS[transport], "-m", "5", "-cid_str", "%u-%p-%s"]
     called = start_sipp(SCENARIOS / callee, "", *few)
