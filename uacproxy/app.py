@@ -62,6 +62,7 @@ from uacproxy.transaction.table import TransactionTable
 from uacproxy.transaction.timers import BeatClock
 from uacproxy.transport.addresses import family_of
 from uacproxy.transport.sockets import SocketSet
+from uacproxy.uac.contact_user import ContactSeal
 from uacproxy.uac.credentials import CredentialList, credential_of
 from uacproxy.uac.registration_event import RegistrationEvent
 from uacproxy.uac.registrations import RegistrationTable
@@ -145,7 +146,7 @@ class Application:
         config = self.config
         script = read_script(config)
         self.store = self._open_store()
-        self._build(script, await self._restore_codec())
+        self._build(script, await self._restore_keys())
         loaded: Deferred[None] = Deferred()
         self.bindings.load(lambda: loaded.callback(None))
         await loaded
@@ -175,18 +176,23 @@ class Application:
         self._parts.append(store.close)
         return store
 
-    async def _restore_codec(self) -> RestoreCodec:
+    async def _restore_keys(self) -> list[bytes]:
+        """Return the keys that seal what has to come back to us; the first seals, all open."""
         settings = self.config.uac
-        from_param = octets_of(settings.rr_from_store_param)
-        to_param = octets_of(settings.rr_to_store_param)
-        if settings.restore_codec == "kamailio":
-            return KamailioCodec(from_param, to_param, octets_of(settings.restore_passwd))
         if settings.restore_passwd:
             keys = [derive_key(settings.restore_passwd)]
         else:
             keys = [await self._kept_key()]
         if settings.restore_passwd_previous:
             keys.append(derive_key(settings.restore_passwd_previous))
+        return keys
+
+    def _restore_codec(self, keys: list[bytes]) -> RestoreCodec:
+        settings = self.config.uac
+        from_param = octets_of(settings.rr_from_store_param)
+        to_param = octets_of(settings.rr_to_store_param)
+        if settings.restore_codec == "kamailio":
+            return KamailioCodec(from_param, to_param, octets_of(settings.restore_passwd))
         return SealedCodec(from_param, to_param, keys)
 
     async def _kept_key(self) -> bytes:
@@ -199,7 +205,8 @@ class Application:
             self.store.put(SECRETS, RESTORE_KEY, key, FOR_EVER)
         return key
 
-    def _build(self, script: Script, codec: RestoreCodec) -> None:
+    def _build(self, script: Script, keys: list[bytes]) -> None:
+        codec = self._restore_codec(keys)
         config = self.config
         sip = config.sip
         self.transports = SocketSet(
@@ -257,6 +264,7 @@ class Application:
             restore_from_avp=uac.restore_from_avp,
             restore_to_avp=uac.restore_to_avp,
             keep_early=self._keep_early,
+            contact_seal=ContactSeal(keys),
         )
         self.wiring = Wiring(
             settings=sip,

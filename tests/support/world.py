@@ -40,6 +40,7 @@ from uacproxy.sip.via import Via
 from uacproxy.store.memory import MemoryStore
 from uacproxy.transaction.table import TransactionTable
 from uacproxy.transport.inbound import Inbound
+from uacproxy.uac.contact_user import ContactSeal
 from uacproxy.uac.credentials import CredentialList
 from uacproxy.uac.rr_param import RestoreCodec, SealedCodec
 
@@ -163,6 +164,7 @@ class World:
             restore_from_avp=restore_avps[0],
             restore_to_avp=restore_avps[1],
             keep_early=self._keep_early,
+            contact_seal=ContactSeal([bytes(range(32))]),
             track_cseq=track_cseq,
             credentials=credentials or CredentialList(),
             auth_realm_avp=avps[0],

@@ -12,7 +12,7 @@ from typing import Final, final
 
 from uacproxy.dialog.cseq import shift_of
 from uacproxy.dialog.dialog import Dialog
-from uacproxy.errors import BadExtension, ParseError, PeerError, ScriptError
+from uacproxy.errors import BadExtension, ParseError, PeerError, RestoreFailed, ScriptError
 from uacproxy.ports import Flow, Target
 from uacproxy.proxy.forward import finish, prepare
 from uacproxy.proxy.record_route import DID, take_own_maddr, take_own_route
@@ -32,7 +32,9 @@ from uacproxy.sip.uri import Uri
 from uacproxy.sip.via import Via
 from uacproxy.transaction.invite_server import InviteServer
 from uacproxy.transaction.server import ServerTransaction
+from uacproxy.uac.contact_user import reveal_contact
 from uacproxy.uac.dialog_variables import identities_of
+from uacproxy.uac.hiding import hide_caller, policy_of_route
 from uacproxy.uac.restore import (
     Restored,
     direction,
@@ -140,6 +142,7 @@ class ProxyCore:
         if scope.toward_callee:
             scope.shift = shift_of(own)
         scope.own_route = own
+        self._hide(scope, own)
         did = own.param(DID)
         if did is None:
             self._restore(scope, own, None, b"")
@@ -148,15 +151,32 @@ class ProxyCore:
         ident, _, hidden = did.partition(b"-")
 
         def found(dialog: Dialog | None) -> None:
+            if dialog is not None:  # whose tags are known, whatever the Route came to say
+                toward = scope.received.from_.tag == dialog.caller_tag
+                scope.dialog = dialog
+                scope.toward_callee = toward
+                scope.shift = shift_of(own) if toward else 0
+                scope.shift += dialog.shift_to_callee if toward else dialog.shift_to_caller
             self._restore(scope, own, dialog, hidden)
             if dialog is not None:
-                scope.dialog = dialog
-                toward = scope.toward_callee
-                scope.shift += dialog.shift_to_callee if toward else dialog.shift_to_caller
                 wiring.tracker.request_passed(dialog, scope.received)
             then()
 
         wiring.tracker.find(ident, scope.received, found)
+
+    def _hide(self, scope: Scope, own: Uri) -> None:
+        """Go on hiding the caller, where its first request was to; see ``uac.hiding``."""
+        scope.hide = policy_of_route(own)
+        seal = self._wiring.features.contact_seal
+        if scope.hide is None:
+            return
+        if scope.toward_callee:
+            hide_caller(scope.request, scope.hide, seal)
+        elif seal is not None:
+            try:
+                reveal_contact(scope.request, seal)
+            except RestoreFailed:
+                self._wiring.counters.restore_failures += 1
 
     def _restore(self, scope: Scope, own: Uri, dialog: Dialog | None, hidden: bytes) -> None:
         """Restore from our Route, else from the dialog, else make anonymous what was hidden.

@@ -20,6 +20,8 @@ from uacproxy.routing.scope import Scope
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import CONTENT_LENGTH, MAX_FORWARDS, VIA
 from uacproxy.sip.uri import Uri, parse_uri
+from uacproxy.uac.hiding import PARAM as HIDE_PARAM
+from uacproxy.uac.hiding import route_value
 
 _VIA_PROTOCOL: Final = b"SIP/2.0/"
 
@@ -73,6 +75,8 @@ def most_added(scope: Scope) -> int:
     if identities is not None:  # sealed, in base64, perhaps in two entries
         most += 3 * (len(identities.from_original) + len(identities.from_shown))
         most += 3 * (len(identities.to_original) + len(identities.to_shown))
+    if scope.hide is not None:
+        most += 2 * len(route_value(scope.hide))
     return most
 
 
@@ -82,6 +86,8 @@ def _params(wiring: Wiring, scope: Scope, shift: int) -> list[tuple[bytes, bytes
     if identities is not None and wiring.stores and not scope.is_kept and not identities.is_empty:
         received = scope.received
         params.extend(wiring.codec.params(identities, received.call_id, received.from_.tag))
+    if scope.hide is not None:
+        params.append((HIDE_PARAM, route_value(scope.hide)))
     if shift:
         params.append((CSEQ_PARAM, b"%d" % shift))
     if scope.dialog is not None:

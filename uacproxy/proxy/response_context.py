@@ -25,6 +25,7 @@ from uacproxy.sip.grammar import octets_of
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import CONTENT_LENGTH, REASON, RETRY_AFTER, ROUTE, SERVER, canonical
 from uacproxy.transaction.server import ServerTransaction
+from uacproxy.uac.hiding import hide_caller
 from uacproxy.uac.restore import restore_response
 
 MOST_ROUNDS: Final = 30
@@ -331,6 +332,8 @@ class ResponseContext:
                 scope.original_head(self._wiring.features.restore_from_avp),
                 scope.original_head(self._wiring.features.restore_to_avp),
             )
+        if scope.hide is not None and not scope.toward_callee:
+            hide_caller(response, scope.hide, self._wiring.features.contact_seal)
         if branch.shift:
             restore_cseq(response, received)
         if self.server.flow.reliable and not response.has(CONTENT_LENGTH):

@@ -18,9 +18,13 @@ from uacproxy.sip.grammar import octets_of, text
 from uacproxy.sip.names import FROM, TO
 from uacproxy.sip.uri import Uri, parse_uri
 from uacproxy.uac.account import Account
+from uacproxy.uac.asserted import assert_identity
 from uacproxy.uac.auth import Attempts, authorize, use_again
+from uacproxy.uac.contact_user import ContactSeal
 from uacproxy.uac.credentials import Credential, CredentialList
 from uacproxy.uac.dialog_variables import to_variables
+from uacproxy.uac.hiding import HidePolicy, hide_caller, parse_hide_policy, unmet_privacy
+from uacproxy.uac.privacy import anonymity, from_names_caller, is_anonymous
 from uacproxy.uac.replace import Identities, replace_in
 from uacproxy.uac.restore import restore_request
 from uacproxy.uac.rr_param import RestoreCodec
@@ -53,6 +57,7 @@ class Features:
         "auth_realm_avp",
         "auth_username_avp",
         "codec",
+        "contact_seal",
         "counters",
         "credentials",
         "is_ours",
@@ -87,6 +92,7 @@ class Features:
         restore_from_avp: str = "",
         restore_to_avp: str = "",
         keep_early: Callable[[Scope], None] = _keep_nothing,
+        contact_seal: ContactSeal | None = None,
     ) -> None:
         self.restore_mode = restore_mode  # none, manual or auto
         self.codec = codec
@@ -94,6 +100,7 @@ class Features:
         self.restore_from_avp = restore_from_avp  # "" for unset
         self.restore_to_avp = restore_to_avp
         self.keep_early = keep_early  # writes a dialog whose identities are nowhere else
+        self.contact_seal = contact_seal  # None: a hidden Contact user is not put back
         self.credentials = credentials
         self.auth_realm_avp = auth_realm_avp  # "" for unset; so the next two
         self.auth_username_avp = auth_username_avp
@@ -194,6 +201,63 @@ class UacFunctions:
             self._features.counters.restore_failures += 1
             return False
         return restored.from_changed or restored.to_changed
+
+    # -- who calls, and who must not know ----------------------------------------------
+
+    def assert_identity(self, uri: str, display: str = "", style: str = "pai") -> bool:
+        """Tell the next hop who calls, in its way: pai, ppi, rpid or from; see docs/privacy.md.
+
+        The other ways go. Of an anonymous caller only the network is told. False, with a
+        line in the log, where the identity would break the field; then nothing changed.
+        """
+        scope = self._scope
+        private = self.is_anonymous()
+        try:
+            assert_identity(
+                scope.request,
+                octets_of(pseudo.expand(uri, scope)),
+                octets_of(pseudo.expand(display, scope)),
+                style,
+                private=private,
+            )
+        except FeatureError as error:
+            self._features.log.info("{why}", why=error.why)
+            return False
+        if style == "from" and not private:
+            return self.replace_from(display, uri)
+        return True
+
+    def is_anonymous(self) -> bool:
+        """Tell whether the caller does not want to be named, in the request as it came or is."""
+        return is_anonymous(self._scope.received) or is_anonymous(self._scope.request)
+
+    def anonymity(self) -> str:
+        """Return by what the caller is anonymous: words of from, display, id, user, header."""
+        found = (*anonymity(self._scope.received), *anonymity(self._scope.request))
+        return " ".join(text(word) for word in dict.fromkeys(found))
+
+    def hide_caller(self, policy: str = "untrusted") -> bool:
+        """Name an anonymous caller nowhere, for the whole dialog; False for any other caller.
+
+        Args:
+            policy: ``trusted`` or ``untrusted``, fields to hide too, ``keep:NAME``; see
+                docs/privacy.md.
+        """
+        parsed = _policy(policy)
+        if not self.is_anonymous():
+            return False
+        scope = self._scope
+        replaced = scope.identities is not None and bool(scope.identities.from_original)
+        if parsed.hides_from and not replaced and from_names_caller(scope.request):
+            self.replace_from('"Anonymous"', "sip:anonymous@anonymous.invalid")
+        scope.hide = parsed
+        hide_caller(scope.request, parsed, self._features.contact_seal)
+        return True
+
+    def unmet_privacy(self, policy: str = "untrusted") -> str:
+        """Return what the caller made critical in Privacy and does not get here; "" for nothing."""
+        unmet = unmet_privacy(self._scope.received, _policy(policy))
+        return " ".join(text(word) for word in unmet)
 
     # -- authentication ----------------------------------------------------------------
 
@@ -341,3 +405,10 @@ def keep_identities(features: Features, scope: Scope) -> None:
     scope.is_kept = features.restore_dlg
     if scope.is_kept:
         features.keep_early(scope)
+
+
+def _policy(words: str) -> HidePolicy:
+    try:
+        return parse_hide_policy(words)
+    except ValueError as error:
+        raise ScriptError(f"hide_caller: {error}") from error

@@ -91,6 +91,15 @@ class _Rule:
             self._replace(ctx, ctx.uac.replace_from, settings.replace_from)
         if settings.replace_to is not None:
             self._replace(ctx, ctx.uac.replace_to, settings.replace_to)
+        if settings.assert_identity is not None:
+            told = settings.assert_identity
+            ctx.uac.assert_identity(told.who.uri, told.who.display or "", told.style)
+        if settings.hide_caller is not None:
+            policy = str(settings.hide_caller)
+            unmet = ctx.uac.unmet_privacy(policy)
+            if unmet:
+                return Reply(500, f"Privacy not available: {unmet}")
+            ctx.uac.hide_caller(policy)
         if self._auth_source:
             ctx.scope.auth_source = self._auth_source
             ctx.on_failure(RULE_AUTH)

@@ -14,6 +14,7 @@ from uacproxy.sip.grammar import octets_of
 from uacproxy.sip.message import Message
 from uacproxy.sip.uri import Uri
 from uacproxy.uac.auth import Attempts, Authorized
+from uacproxy.uac.hiding import HidePolicy
 from uacproxy.uac.replace import Identities
 
 Value = str | int | None
@@ -58,6 +59,7 @@ class Scope:
         "failure",
         "flow",
         "from_changed",
+        "hide",
         "identities",
         "in_dialog",
         "is_branch",
@@ -92,6 +94,7 @@ class Scope:
         self.is_kept = False  # the identities are with the dialog, not in Record-Route
         self.is_branch = False  # a branch route's own
         self.own_route: Uri | None = None  # taken off the top, inside a dialog
+        self.hide: HidePolicy | None = None  # what the callee must not learn of the caller
         self.shift = 0  # CSeq toward the callee minus CSeq from the caller
         self.dialog: Dialog | None = None
         self.untracked = False  # the dialog was to be tracked, and there are too many
@@ -136,6 +139,7 @@ class Scope:
         scope.identities = None if self.identities is None else self.identities.copy()
         scope.is_kept = self.is_kept
         scope.own_route = self.own_route
+        scope.hide = self.hide
         scope.shift = self.shift
         scope.dialog = self.dialog
         scope.on_failure = self.on_failure

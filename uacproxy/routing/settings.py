@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple, final
 
 from uacproxy.settings import setting
+from uacproxy.uac.asserted import STYLES
+from uacproxy.uac.hiding import UNTRUSTED, HidePolicy, parse_hide_policy
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -33,6 +35,17 @@ class Replacement(NamedTuple):
             return self.uri
         display = self.display or '""'
         return f"{display} {self.uri}".rstrip()
+
+
+class RuleIdentity(NamedTuple):
+    """How a rule tells the next hop who calls; pseudo-variables still inside."""
+
+    style: str  # words of uac.asserted.STYLES
+    who: Replacement
+
+    def __str__(self) -> str:
+        """Return the value as it is written in the file."""
+        return f"{self.style} {self.who}"
 
 
 class RuleReply(NamedTuple):
@@ -121,6 +134,33 @@ def _checked_uri(text: str) -> str:
     if not text.lower().startswith(("sip:", "sips:", "tel:", "$")):
         raise ValueError(f"'{text}' does not begin with sip:, sips:, tel: or a pseudo-variable")
     return text
+
+
+def parse_identity(text: str) -> RuleIdentity:
+    """Parse ``STYLE... ["Display"] URI``.
+
+    Raises:
+        ValueError: with the reason.
+    """
+    styles: list[str] = []
+    rest = text.strip()
+    while rest.partition(" ")[0].lower() in STYLES:
+        word, _, rest = rest.partition(" ")
+        styles.append(word.lower())
+        rest = rest.strip()
+    if not styles or ("from" in styles and len(styles) > 1):
+        raise ValueError(f"begin with from alone, or with words of {', '.join(STYLES[:-1])}")
+    who = parse_replacement(rest)
+    if not who.uri:
+        raise ValueError('a URI is missing: STYLE ["Display"] URI')
+    return RuleIdentity(" ".join(styles), who)
+
+
+def parse_hiding(text: str) -> HidePolicy | None:
+    """Parse ``yes``, ``no`` or the words of a policy."""
+    if text.lower() in _NO:
+        return None
+    return UNTRUSTED if text.lower() in _YES else parse_hide_policy(text)
 
 
 def parse_auth(text: str) -> RuleAuth | None:
@@ -233,6 +273,20 @@ class RuleSettings:
         None,
         parse=parse_replacement,
         doc="The same for To.",
+    )
+    assert_identity: RuleIdentity | None = setting(
+        None,
+        parse=parse_identity,
+        doc='`STYLE URI` or `STYLE "Display" URI`: tell the next hop who calls, in '
+        "P-Asserted-Identity (`pai`), P-Preferred-Identity (`ppi`), Remote-Party-ID (`rpid`) or "
+        "`from`, and in no other way. See `privacy.md`.",
+    )
+    hide_caller: HidePolicy | None = setting(
+        None,
+        parse=parse_hiding,
+        doc="For anonymous callers: hide them in every field that names them. `trusted`: the next "
+        "hop may know and keeps it to itself; `untrusted` or `yes`: nobody may. Then fields to "
+        "hide too, and `keep:NAME`. See `privacy.md`.",
     )
     auth: RuleAuth | None = setting(
         None,
