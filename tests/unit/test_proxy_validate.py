@@ -239,3 +239,9 @@ def test_a_response_that_nobody_waits_for_is_counted_and_dropped() -> None:
     world.receive(stray, CALLEE)
     assert world.kinds_to(CALLER) == ["100"]
     assert world.counters.stray_responses == 1
+
+
+def test_an_operator_may_leave_the_service_unnamed() -> None:
+    world = World(REFUSE, settings=SipSettings(server_name=""))
+    world.receive(invite())
+    assert not world.last_to(CALLER).has(b"server")
