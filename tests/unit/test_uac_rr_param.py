@@ -61,8 +61,14 @@ def sealed_codec(*keys: bytes) -> SealedCodec:
     return SealedCodec(b"vsf", b"vst", list(keys or (KEY,)))
 
 
-def sealed_params(codec: RestoreCodec, identities: Identities = BOTH) -> list[tuple[bytes, bytes]]:
-    return codec.params(identities, b"c1", b"at")
+def sealed_params(
+    codec: RestoreCodec,
+    identities: Identities = BOTH,
+    call_id: bytes = b"c1",
+    tag: bytes = b"at",
+) -> list[tuple[bytes, bytes]]:
+    """Return the values alone, without the parameter that says which there are."""
+    return [each for each in codec.params(identities, call_id, tag) if each[0] != b"hid"]
 
 
 # -- Kamailio ------------------------------------------------------------------------
@@ -190,7 +196,7 @@ def test_the_same_dialog_is_sealed_the_same_and_another_is_not() -> None:
     assert sealed_params(codec) == sealed_params(sealed_codec())
     values = {value for _, value in sealed_params(codec)}
     for call_id, tag in ((b"c2", b"at"), (b"c1", b"at2"), (b"c1a", b"t")):
-        values |= {value for _, value in codec.params(BOTH, call_id, tag)}
+        values |= {value for _, value in sealed_params(codec, BOTH, call_id, tag)}
     assert len(values) == 8
 
 
@@ -259,6 +265,30 @@ def test_a_kamailio_value_is_no_sealed_one() -> None:
     route = route_of(sealed_params(KamailioCodec(b"vsf", b"vst", b"")))
     with pytest.raises(RestoreFailed, match="unreadable"):
         sealed_codec().head(FROM, in_dialog(ALICE, BOB), route, True)
+
+
+def test_a_value_left_out_on_the_way_is_missed() -> None:
+    codec = sealed_codec()
+    hid, from_value, to_value = codec.params(BOTH, b"c1", b"at")
+    assert hid == (b"hid", b"ft")  # in front, so that what is cut off at the end is noticed
+    request = in_dialog(ALICE, BOB)
+    for name, left in ((FROM, [hid, to_value]), (TO, [hid, from_value]), (TO, [hid])):
+        with pytest.raises(RestoreFailed, match="missing"):
+            codec.head(name, request, route_of(left), True)
+
+
+def test_a_field_that_was_never_replaced_is_not_missed() -> None:
+    codec = sealed_codec()
+    only_to = codec.params(Identities(b"", b"", BOB, b"<sip:x@y>"), b"c1", b"at")
+    assert codec.head(FROM, in_dialog(ALICE, BOB), route_of(only_to), True) == b""
+    assert codec.params(Identities(), b"c1", b"at") == []
+    assert codec.head(FROM, in_dialog(ALICE, BOB), route_of([]), True) == b""
+
+
+def test_the_parameter_that_says_which_there_are_is_repeated_with_them() -> None:
+    codec = sealed_codec()
+    params = codec.params(BOTH, b"c1", b"at")
+    assert codec.params_of(route_of(params)) == params
 
 
 @given(st.binary(max_size=120))

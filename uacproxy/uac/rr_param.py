@@ -5,7 +5,9 @@ stands for the From of the first request, one for its To, by default ``vsf`` and
 only a replaced field has one.
 
 ``SealedCodec`` is ours: both forms of the field, authenticated, so what a peer writes
-into From or To does not matter and what it writes into the parameter is noticed.
+into From or To does not matter and what it writes into the parameter is noticed. Before
+them stands ``hid`` with the letters of what is replaced, ``f``, ``t`` or both, so that a
+value cut off or left out on the way is noticed too; who takes that away as well is not.
 ``KamailioCodec`` is the value of Kamailio's uac module, URI XOR URI, for farms where both
 serve the same dialogs. It has no integrity: whoever can choose From and Route can choose
 the result, and whoever knows both URIs knows the password.
@@ -39,8 +41,10 @@ _FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
 _URL_SAFE: Final = ALPHANUM + b"-_"
 _BASE64: Final = ALPHANUM + b"+/"
 _PADDING: Final = (b"", b"", b"==", b"=")  # by length modulo 4, where 1 is no base64
-_URI_PRINTABLE: Final = bytes([c for c in range(0x21, 0x7F) if c not in b"\"<>"])
+_URI_PRINTABLE: Final = bytes([c for c in range(0x21, 0x7F) if c not in b'"<>'])
 _SCHEMES: Final = (b"sip:", b"sips:", b"tel:")
+_HID: Final = b"hid"
+_LETTERS: Final = {FROM: b"f", TO: b"t"}
 
 
 class RestoreCodec(Protocol):
@@ -127,7 +131,14 @@ class SealedCodec:
         self, identities: Identities, call_id: bytes, from_tag: bytes
     ) -> list[tuple[bytes, bytes]]:
         """Seal what is replaced."""
-        found: list[tuple[bytes, bytes]] = []
+        if identities.is_empty:
+            return []
+        hid = b""
+        if identities.from_original:
+            hid += _LETTERS[FROM]
+        if identities.to_original:
+            hid += _LETTERS[TO]
+        found: list[tuple[bytes, bytes]] = [(_HID, hid)]
         if identities.from_original:
             sealed = self._seal(
                 identities.from_original, identities.from_shown, FROM, call_id, from_tag
@@ -140,12 +151,14 @@ class SealedCodec:
 
     def params_of(self, route: Uri) -> list[tuple[bytes, bytes]]:
         """Repeat the values, whether they can be opened or not."""
-        return _params_of(route, self._from_param, self._to_param)
+        return _params_of(route, _HID, self._from_param, self._to_param)
 
     def head(self, replaced: bytes, request: Message, route: Uri, toward_callee: bool) -> bytes:
         """Open one value; the direction has to be the one it was sealed in."""
         value = route.param((self._from_param if replaced == FROM else self._to_param).lower())
         if value is None:
+            if _LETTERS[replaced] in (route.param(_HID) or b""):
+                raise RestoreFailed("missing")
             return b""
         tag = request.from_.tag if toward_callee else request.to.tag
         opened = self._open(value, replaced, request.call_id, tag)
@@ -271,9 +284,9 @@ def _xor(one: bytes, other: bytes) -> bytes:
     return mixed.to_bytes(both, "big") + one[both:] + other[both:]
 
 
-def _params_of(route: Uri, from_param: bytes, to_param: bytes) -> list[tuple[bytes, bytes]]:
+def _params_of(route: Uri, *names: bytes) -> list[tuple[bytes, bytes]]:
     found: list[tuple[bytes, bytes]] = []
-    for name in (from_param, to_param):
+    for name in names:
         value = route.param(name.lower())
         if value:
             found.append((name, value))
