@@ -290,7 +290,7 @@ def test_behaviour_27_dialog_mode_shows_what_is_stored_whatever_the_endpoints_wr
 
 @pytest.mark.parametrize("method", [b"PRACK", b"UPDATE", b"BYE"])
 def test_behaviour_28_dialog_mode_rewrites_requests_of_an_early_dialog(method: bytes) -> None:
-    """The module leaves an early BYE as it came, and the identity is known (its issue 4829)."""
+    """The module leaves an early BYE as it came, and the caller is known (its issue 4829)."""
     world = World(TRACKED, restore_dlg=True)
     world.receive(answer(invited(world), 183), CALLEE)
     early = world.last_to(CALLER)
