@@ -44,6 +44,12 @@ def test_a_request_uri_that_cannot_be_routed_is_answered_400(uri: bytes) -> None
     assert final_after(invite(uri=uri)).status == 400
 
 
+def test_an_empty_proxy_require_requires_nothing() -> None:
+    world = World(RELAY)
+    world.receive(invite(fields=b"Proxy-Require:\r\n"))
+    assert world.kinds_to(CALLEE) == ["INVITE"]
+
+
 def test_required_extensions_are_answered_420_and_named_in_unsupported() -> None:
     final = final_after(invite(fields=b"Proxy-Require: foo, bar\r\nProxy-Require: baz\r\n"))
     assert final.status == 420

@@ -43,7 +43,9 @@ def check_request(request: Message) -> None:
     if request.max_forwards == 0 and request.method not in _ENDS_HERE:
         raise TooManyHops("Max-Forwards is zero")
     if request.has(PROXY_REQUIRE) and request.method not in (b"ACK", b"CANCEL"):
-        raise BadExtension(option_tags(request, PROXY_REQUIRE))
+        tokens = option_tags(request, PROXY_REQUIRE)
+        if tokens:
+            raise BadExtension(tokens)
 
 
 def loop_hash(request: Message) -> bytes:
