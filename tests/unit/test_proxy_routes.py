@@ -583,3 +583,19 @@ def test_a_dialog_route_that_thinks_holds_the_request_and_no_other() -> None:
 def test_acks_do_not_ask_the_dialog_route() -> None:
     call = Call(World(INSIDE.format(head="", body="return Reply(500)")))
     assert call.from_caller(b"ACK", 1).method == b"ACK"
+
+
+def test_a_handler_that_returns_what_nobody_can_wait_for_is_answered_500() -> None:
+    world = World(script(LATER + "@request_route\ndef main(ctx):\n    return Later()\n"))
+    world.receive(invite())
+    assert world.kinds_to(CALLER) == ["500"]
+    assert any("returned Later" in line for line in world.log.lines)
+
+
+def test_an_identity_cannot_be_replaced_when_the_request_is_long_gone() -> None:
+    body = "ctx.uac.replace_from('sip:x@y.example')"
+    world = World(script(ON_REPLY.format(head="", body=body)))
+    world.receive(answer(invited(world), 180), CALLEE)
+    assert world.last_to(CALLER).status == 180
+    assert world.last_to(CALLER).from_.uri == b"sip:alice@a.example"
+    assert world.counters.script_errors == 1

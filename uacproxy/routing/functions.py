@@ -152,6 +152,8 @@ class UacFunctions:
             uri = octets_of(pseudo.expand(arguments[1], scope))
         else:
             raise ScriptError("replace takes (uri) or (display, uri)")
+        if scope.response is not None and scope.failure is None:
+            raise ScriptError("an onreply route is too late to replace an identity")
         automatic = self._features.restore_mode == "auto"
         if scope.in_dialog and uri and automatic:
             return False  # the identity of a dialog is what its first request made it

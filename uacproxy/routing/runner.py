@@ -48,7 +48,7 @@ class Runner:
             return
         if result is None or isinstance(result, (Relay, Reply, Drop)):
             then(result)
-        elif inspect.isawaitable(result):
+        elif inspect.iscoroutine(result) or hasattr(result, "addCallbacks"):  # or a Deferred
             self._spawn(
                 result,
                 lambda value: self._settle(value, handler, file, then, failed),
