@@ -12,12 +12,13 @@ import os
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from itertools import chain
 from traceback import format_exception
 from typing import Any, Final, final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import LoopingCall, cooperate
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
@@ -58,6 +59,7 @@ from uacproxy.sip.grammar import octets_of, text
 from uacproxy.sip.message import Message
 from uacproxy.sip.uri import Uri
 from uacproxy.store.open import OpenStore, open_store
+from uacproxy.store.secret import find_secret, keep_secret
 from uacproxy.transaction.table import TransactionTable
 from uacproxy.transaction.timers import BeatClock
 from uacproxy.transport.addresses import family_of
@@ -75,9 +77,7 @@ SWEEP: Final = 5.0  # s, between looks at expired dialogs and bindings
 COLLECT_AFTER: Final = 50_000  # objects made and not let go of
 REGISTRATION_BEAT: Final = 1.0  # s
 UNREGISTER_BOUND: Final = 5.0  # s, that a stop waits for registrars
-FOR_EVER: Final = 253402300799.0  # s of the epoch: a key does not expire
 
-SECRETS: Final = "secrets"  # store space
 RESTORE_KEY: Final = b"restore_key"
 
 
@@ -125,6 +125,7 @@ class Application:
         self._domains = frozenset(octets_of(name.lower()) for name in config.sip.domains)
         self._loops: list[LoopingCall] = []
         self._doors: list[IListeningPort] = []
+        self._made_key = b""  # of the sealed codec, where no password is set
         self._parts: list[Callable[[], Deferred[None]]] = []  # to close, last opened first
 
     # -- starting ----------------------------------------------------------------------
@@ -172,6 +173,7 @@ class Application:
             reactor=self._reactor,
             log=self.log,
             count=self._store_failed,
+            replaced=self._store_replaced,
         )
         self._parts.append(store.close)
         return store
@@ -179,10 +181,13 @@ class Application:
     async def _restore_keys(self) -> list[bytes]:
         """Return the keys that seal what has to come back to us; the first seals, all open."""
         settings = self.config.uac
-        if settings.restore_passwd:
-            keys = [derive_key(settings.restore_passwd)]
+        if not settings.restore_passwd:
+            keys = [await keep_secret(self.store, RESTORE_KEY, KEY_LENGTH, self._reactor)]
         else:
-            keys = [await self._kept_key()]
+            keys = [derive_key(settings.restore_passwd)]
+            made = await find_secret(self.store, RESTORE_KEY, KEY_LENGTH)
+            if made is not None:
+                keys.append(made)  # sealed before there was a password
         if settings.restore_passwd_previous:
             keys.append(derive_key(settings.restore_passwd_previous))
         return keys
@@ -194,16 +199,6 @@ class Application:
         if settings.restore_codec == "kamailio":
             return KamailioCodec(from_param, to_param, octets_of(settings.restore_passwd))
         return SealedCodec(from_param, to_param, keys)
-
-    async def _kept_key(self) -> bytes:
-        """Return the key made at the first start, so that a restart opens what it sealed."""
-        kept: Deferred[bytes | None] = Deferred()
-        self.store.get(SECRETS, RESTORE_KEY, kept.callback)
-        key = await kept
-        if key is None or len(key) != KEY_LENGTH:
-            key = os.urandom(KEY_LENGTH)
-            self.store.put(SECRETS, RESTORE_KEY, key, FOR_EVER)
-        return key
 
     def _build(self, script: Script, keys: list[bytes]) -> None:
         codec = self._restore_codec(keys)
@@ -473,6 +468,13 @@ class Application:
 
     def _store_failed(self, code: str) -> None:
         self.store_failures[code] = self.store_failures.get(code, 0) + 1
+
+    def _store_replaced(self) -> None:
+        """Write again what is in memory; between two slices of it calls go on."""
+        if self._made_key:
+            self.store.put(SECRETS, RESTORE_KEY, self._made_key, FOR_EVER)
+        if hasattr(self, "core"):
+            cooperate(chain(self.tracker.written_again(), self.bindings.written_again()))
 
     def _in_thread(self, work: Callable[[], Any]) -> Deferred[Any]:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)

@@ -26,6 +26,16 @@ class MemoryStore:
         self._now_utc = now_utc
         self._spaces: dict[str, _Values] = {}
 
+    @property
+    def is_connected(self) -> bool:
+        """Tell that memory can always be read."""
+        return True
+
+    @property
+    def unwritten(self) -> int:
+        """Return that nothing waits."""
+        return 0
+
     def __len__(self) -> int:
         """Return how many keys are held, expired ones included until they are swept."""
         return sum(len(values) for values in self._spaces.values())

@@ -21,6 +21,14 @@ FORMS = "memory:, sqlite:///FILE or redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]"
 class OpenStore(Store, Protocol):
     """A store as the service owns it."""
 
+    @property
+    def is_connected(self) -> bool:
+        """Tell whether the medium can be read, as far as we know."""
+
+    @property
+    def unwritten(self) -> int:
+        """Return how many writes are not known to be on the medium."""
+
     def close(self) -> Deferred[None]:
         """Write what waits and let go; fires within a few seconds, whatever the medium does."""
 
@@ -34,6 +42,7 @@ def open_store(
     reactor: Any,
     log: Log,
     count: Callable[[str], None],
+    replaced: Callable[[], None] = lambda: None,
 ) -> OpenStore:
     """Open the store ``url`` names; call it after the process has become a daemon.
 
@@ -46,6 +55,7 @@ def open_store(
         reactor: IReactorTime, IReactorFromThreads and IReactorTCP in one.
         log: hears of trouble, each kind once.
         count: hears the code of every failure.
+        replaced: hears that the medium may have lost what it had while it was away.
 
     Raises:
         ConfigError: the URL is none of these, or its file cannot be opened.
@@ -81,6 +91,7 @@ def open_store(
             clock=reactor,
             log=log,
             count=count,
+            replaced=replaced,
         )
     raise _wrong(f"is not {FORMS}")
 

@@ -35,6 +35,7 @@ FIRST_RETRY_IN: Final = 0.2  # s
 LAST_RETRY_IN: Final = 5.0  # s
 SCAN_PAGE: Final = 500  # keys Redis looks at for one answer
 
+_RUN_ID: Final = re.compile(rb"^run_id:(\w+)", re.MULTILINE)
 _GLOB: Final = re.compile(rb"([\[\]*?^\\-])")
 
 
@@ -61,6 +62,7 @@ class RedisStore:
         clock: IReactorTime,
         log: Log,
         count: Callable[[str], None],
+        replaced: Callable[[], None],
         max_pending: int = MAX_PENDING,
     ) -> None:
         """Start connecting; the first connection is made behind the caller's back.
@@ -77,6 +79,8 @@ class RedisStore:
             clock: for the delays.
             log: for trouble with the server.
             count: hears the code of each failure.
+            replaced: hears that the server was started anew, or is another: it may have
+                lost what it had.
             max_pending: keys kept while the server is away.
         """
         self._database = database
@@ -94,6 +98,8 @@ class RedisStore:
             max_pending=max_pending,
         )
         self._writes.hold()
+        self._replaced = replaced
+        self._run_id: bytes | None = None  # of the server that we logged in to first or last
         self._connection: _Connection | None = None
         self._failures = 0
         self._early: list[Callable[[], None]] | None = []  # questions before the first log-in
@@ -115,6 +121,11 @@ class RedisStore:
     def is_connected(self) -> bool:
         """Tell whether Redis answers, as far as we know."""
         return self._connection is not None
+
+    @property
+    def unwritten(self) -> int:
+        """Return how many writes are not known to have reached Redis."""
+        return len(self._writes)
 
     def put(self, space: str, key: bytes, value: bytes, expires_at_utc: float) -> None:
         """Write or overwrite; ``expires_at_utc`` is seconds of the epoch."""
@@ -279,6 +290,16 @@ class RedisStore:
             self._trouble.over()
             self._writes.resume()
             self._first_attempt_over()
+            connection.ask(
+                [(b"INFO", b"server")],
+                lambda answers: self._server_is(_run_id_in(_octets(answers[0]) or b"")),
+                lambda _: self._server_is(b""),  # not for us to know
+            )
+
+    def _server_is(self, run_id: bytes) -> None:
+        before, self._run_id = self._run_id, run_id
+        if before is not None and (not run_id or run_id != before) and self._is_open:
+            self._replaced()
 
     def _disconnected(self, connection: _Connection) -> None:
         if self._connection is connection:
@@ -368,6 +389,12 @@ class _Connection:
 
 def _scan(cursor: Any, pattern: bytes) -> tuple[Any, ...]:
     return (b"SCAN", cursor, b"MATCH", pattern, b"COUNT", SCAN_PAGE)
+
+
+def _run_id_in(told: bytes) -> bytes:
+    """Return what each start of a server makes anew, from its answer to INFO."""
+    found = _RUN_ID.search(told)
+    return found[1] if found else b""
 
 
 def _octets(answer: Any) -> bytes | None:

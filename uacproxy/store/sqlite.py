@@ -84,6 +84,16 @@ class SqliteStore:
         self._is_open = True
         self._is_closed = False
 
+    @property
+    def is_connected(self) -> bool:
+        """Tell that the file could be opened; later trouble is met by whoever reads."""
+        return True
+
+    @property
+    def unwritten(self) -> int:
+        """Return how many writes are not known to be in the file."""
+        return len(self._writes)
+
     def put(self, space: str, key: bytes, value: bytes, expires_at_utc: float) -> None:
         """Write or overwrite; ``expires_at_utc`` is seconds of the epoch."""
         if self._is_open:
