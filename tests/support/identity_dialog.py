@@ -183,8 +183,11 @@ class Ledger:
         self.receive(octets, request.sender)
 
     def again(self, which: int) -> None:
-        """Let something come once more."""
-        self.receive(*self.received[which % len(self.received)])
+        """Let something come once more; it is a new request where the old one is long over."""
+        octets, peer, transport = self.received[which % len(self.received)]
+        request = self.requests.get(_branch(octets.partition(b"\r\nVia: ")[2]))
+        if request is None or request.dialog is None or not self.is_forgotten(request.dialog):
+            self.receive(octets, peer, transport)
 
     def let(self, seconds: float) -> None:
         """Let time pass; the trackers of the service look for what is over now and then."""
@@ -214,9 +217,15 @@ class Ledger:
         return self._dialog(peer, _tag_at(peer, tag))
 
     def is_forgotten(self, dialog: Dialog) -> bool:
-        """Tell whether a tracked dialog ended so long ago that nothing can be kept of it."""
-        if self.plot.mode != "dialog" or self.opening.final >= 300:
-            return self.opening.final >= 300
+        """Tell whether the proxy need not know a dialog any more.
+
+        Each failed call is forgotten. A tracked one is a while after its first BYE, and
+        stays that of the callee who answered first: other callees are not promised it.
+        """
+        if self.opening.final >= 300:
+            return True
+        if self.plot.mode != "dialog":
+            return False
         ends = [one.ended_at for one in self.dialogs if one.ended_at is not None]
         if ends and min(ends) + LINGERS <= self.world.clock.seconds():
             return True
@@ -259,9 +268,10 @@ class Ledger:
             else:
                 request = self.requests[_branch(vias[-1])]
                 self._judge_response(request, message)
-            words = self.words
             if self.exact or request.dialog is None:
-                words = words | self.names
+                words = self.words | self.names
+            else:  # those in a display name as well may be seen there
+                words = {w for w in self.words if not any(w in name for name in self.names)}
             own = self.own[peer]
             assert [one for one in words if one not in own and one in octets] == [], octets
 
@@ -406,4 +416,4 @@ def _tag_at(peer: HostPort, tag: bytes) -> bytes:
 
 
 def _branch(via: bytes) -> bytes:
-    return via.partition(b";branch=")[2].partition(b";")[0]
+    return re.split(rb"[;\r]", via.partition(b";branch=")[2])[0]
