@@ -59,7 +59,7 @@ from uacproxy.sip.grammar import octets_of, text
 from uacproxy.sip.message import Message
 from uacproxy.sip.uri import Uri
 from uacproxy.store.open import OpenStore, open_store
-from uacproxy.store.secret import find_secret, keep_secret
+from uacproxy.store.secret import find_secret, keep_secret, put_secret
 from uacproxy.transaction.table import TransactionTable
 from uacproxy.transaction.timers import BeatClock
 from uacproxy.transport.addresses import family_of
@@ -182,7 +182,8 @@ class Application:
         """Return the keys that seal what has to come back to us; the first seals, all open."""
         settings = self.config.uac
         if not settings.restore_passwd:
-            keys = [await keep_secret(self.store, RESTORE_KEY, KEY_LENGTH, self._reactor)]
+            self._made_key = await keep_secret(self.store, RESTORE_KEY, KEY_LENGTH, self._reactor)
+            keys = [self._made_key]
         else:
             keys = [derive_key(settings.restore_passwd)]
             made = await find_secret(self.store, RESTORE_KEY, KEY_LENGTH)
@@ -472,7 +473,7 @@ class Application:
     def _store_replaced(self) -> None:
         """Write again what is in memory; between two slices of it calls go on."""
         if self._made_key:
-            self.store.put(SECRETS, RESTORE_KEY, self._made_key, FOR_EVER)
+            put_secret(self.store, RESTORE_KEY, self._made_key)
         if hasattr(self, "core"):
             cooperate(chain(self.tracker.written_again(), self.bindings.written_again()))
 

@@ -166,6 +166,13 @@ class DialogTracker:
             dialog.shift_to_caller += by
         self._write_if_confirmed(dialog)
 
+    def written_again(self) -> Iterator[None]:
+        """Write everything again, a dialog a step, to a store that may have lost it."""
+        for dialog in [*self._early.values(), *self._confirmed.values()]:
+            if dialog.kept_until and dialog.state is not DialogState.TERMINATED:
+                self._write(dialog)
+            yield
+
     def expire_due(self) -> None:
         """End what nobody has refreshed in time; the app calls this every few seconds."""
         now = self._clock.seconds()

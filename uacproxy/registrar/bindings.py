@@ -8,7 +8,7 @@ the request and decides how long is granted; here is what may replace what.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 from typing import Final, final
 
@@ -122,6 +122,14 @@ class BindingTable:
         self._commit(aor, [])
         return Outcome.DONE
 
+    def written_again(self) -> Iterator[None]:
+        """Write everything again, an address a step, to a store that may have lost it."""
+        for aor in self.addresses():
+            bindings = self._by_aor.get(aor)
+            if bindings:
+                self._write(aor, bindings)
+            yield
+
     def expire_due(self) -> int:
         """Drop what has expired; return how many bindings that were."""
         now = self._now_utc()
@@ -138,10 +146,13 @@ class BindingTable:
             return
         self._keep(aor, bindings)
         if bindings:
-            last = max(binding.expires_at_utc for binding in bindings)
-            self._store.put(SPACE, aor, encode_bindings(bindings), last)
+            self._write(aor, bindings)
         else:
             self._store.delete(SPACE, aor)
+
+    def _write(self, aor: bytes, bindings: list[Binding]) -> None:
+        last = max(binding.expires_at_utc for binding in bindings)
+        self._store.put(SPACE, aor, encode_bindings(bindings), last)
 
     def _keep(self, aor: bytes, bindings: list[Binding]) -> None:
         if not bindings:

@@ -31,6 +31,11 @@ async def find_secret(store: OpenStore, name: bytes, length: int) -> bytes | Non
     return secret if secret is not None and len(secret) == length else None
 
 
+def put_secret(store: OpenStore, name: bytes, secret: bytes) -> None:
+    """Write a secret, also once more where the store may have lost it."""
+    store.put(SPACE, name, secret, FOR_EVER)
+
+
 async def keep_secret(store: OpenStore, name: bytes, length: int, clock: IReactorTime) -> bytes:
     """Return the secret that is kept; where there is none, make one and see it written.
 
@@ -46,7 +51,7 @@ async def keep_secret(store: OpenStore, name: bytes, length: int, clock: IReacto
     if not store.is_connected:
         raise StoreUnavailable(f"cannot tell whether {name.decode()} was made: the store is away")
     made = os.urandom(length)
-    store.put(SPACE, name, made, FOR_EVER)
+    put_secret(store, name, made)
     waited = 0.0
     while store.unwritten:
         if waited >= WRITTEN_WITHIN:
