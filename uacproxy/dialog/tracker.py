@@ -114,7 +114,7 @@ class DialogTracker:
             (self._early if early else self._confirmed)[ident] = known
             self._counters.taken_over += 1
             self._refresh(known)
-            self._write(known)
+            self._write_if_confirmed(known)  # whoever routes its INVITE writes an early one
         return known if _fits(known, request) else None
 
     def response_passed(self, dialog: Dialog, response: Message) -> None:
@@ -132,8 +132,13 @@ class DialogTracker:
     def request_passed(self, dialog: Dialog, request: Message) -> None:
         """Hear a request inside the dialog; one that ends it leaves it known for a while.
 
-        A BYE may be challenged and come again, or cross another.
+        A BYE may be challenged and come again, or cross another. An ACK, or an INVITE of
+        either side (14.1), tells that a call taken over while it was early has been answered.
         """
+        if dialog.state is DialogState.EARLY and _tells_an_answer(dialog, request):
+            is_callers = request.from_.tag == dialog.caller_tag
+            dialog.callee_tag = request.to.tag if is_callers else request.from_.tag
+            self._feed(dialog, DialogInput.SUCCESS)
         if request.method == b"BYE" or _ends_subscription(dialog, request):
             self._feed(dialog, DialogInput.ENDED)
         elif dialog.state is not DialogState.TERMINATED:
@@ -222,9 +227,9 @@ class DialogTracker:
                 if what is DialogInput.ENDED:
                     dialog.deadline = self._clock.seconds() + LINGERS
                     self._ended[dialog.ident] = dialog
-                else:
+                elif what is DialogInput.FAILURE:
                     self._forget(dialog)
-                return
+                return  # what expired here expires in the store, unless another instance has it
             self._counters.confirmed += 1
             self._confirmed[dialog.ident] = dialog
         self._refresh(dialog)
@@ -256,6 +261,10 @@ class DialogTracker:
 
 def _fits(dialog: Dialog, request: Message) -> bool:
     return dialog.fits(request.call_id, request.from_.tag, request.to.tag)
+
+
+def _tells_an_answer(dialog: Dialog, request: Message) -> bool:
+    return dialog.begun_by == b"INVITE" and request.method in (b"ACK", b"INVITE")
 
 
 def _ends_subscription(dialog: Dialog, request: Message) -> bool:
