@@ -348,3 +348,12 @@ def test_a_contact_behind_nat_is_reached_where_it_was_seen() -> None:
 
 def test_a_path_comes_before_the_address_that_was_seen() -> None:
     assert binding(behind_nat=True, path=[b"<sip:edge.example;lr>"]).target is None
+
+
+def test_a_store_that_was_emptied_is_given_every_binding_again() -> None:
+    bench = Bench()
+    bench.table.update(ALICE, [binding()])
+    bench.store.delete(SPACE, ALICE)
+    for _ in bench.table.written_again():
+        pass
+    assert [found.contact for found in bench.restarted().lookup(ALICE)] == [PHONE]
