@@ -43,6 +43,7 @@ from uacproxy.manage.manhole import manhole_factory
 from uacproxy.manage.operations import Operations, Views
 from uacproxy.ports import Flow
 from uacproxy.proxy.core import ProxyCore
+from uacproxy.proxy.route_mark import RouteMark
 from uacproxy.proxy.target_set import Destination
 from uacproxy.proxy.wiring import Wiring
 from uacproxy.registrar.binding import canonical_aor
@@ -275,6 +276,7 @@ class Application:
             script=script,
             find_local=self._find_local,
             is_ours=self.is_ours,
+            route_mark=None if uac.restore_codec == "kamailio" else RouteMark(keys),
             counters=self.proxy_counters,
             log=self.log,
         )

@@ -28,6 +28,7 @@ class ProxyCounters:
         self.relayed = 0  # branches sent
         self.responses = 0  # passed upstream
         self.rejected = 0  # answered by the checks of RFC 3261 16.3
+        self.forged_routes = 0  # our own Route in a request of a dialog that never began here
         self.unroutable = 0  # no target, or none that could be reached
         self.script_errors = 0
         self.stray_responses = 0

@@ -209,12 +209,21 @@ def test_a_local_user_without_bindings_is_not_found() -> None:
     assert world.kinds_to(CALLER) == ["404"]
 
 
-def test_a_maddr_is_the_whole_target_set() -> None:
+def test_a_maddr_chosen_by_the_sender_takes_a_request_for_us_nowhere() -> None:
     world = World(RELAY)
     world.bindings[AOR] = [Destination(b"sip:b1@192.0.2.2")]
     world.names[b"proxy.example"] = [OTHER]
     world.receive(invite(uri=b"sip:bob@proxy.example;maddr=192.0.2.3"))
-    assert world.kinds_to(OTHER) == ["INVITE"]
+    assert world.sent_to(OTHER) == []
+    assert world.kinds_to(CALLER)[-1] == "404"
+
+
+def test_a_route_chosen_by_the_sender_takes_a_request_for_us_nowhere() -> None:
+    world = World(RELAY)
+    world.bindings[AOR] = [Destination(b"sip:b1@192.0.2.2")]
+    world.receive(invite(uri=b"sip:bob@proxy.example", fields=b"Route: <sip:192.0.2.3;lr>\r\n"))
+    assert world.sent_to(OTHER) == []
+    assert world.kinds_to(CALLER)[-1] == "404"
 
 
 def test_a_first_target_that_cannot_be_reached_does_not_answer_for_the_second() -> None:

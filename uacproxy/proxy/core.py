@@ -25,8 +25,9 @@ from uacproxy.routing.context import RouteContext
 from uacproxy.routing.runner import Outcome
 from uacproxy.routing.scope import Scope
 from uacproxy.sip.build import build_response
+from uacproxy.sip.fields import option_tags
 from uacproxy.sip.message import Message
-from uacproxy.sip.names import ALLOW, UNSUPPORTED
+from uacproxy.sip.names import ALLOW, REQUIRE, UNSUPPORTED
 from uacproxy.sip.parse import MalformedMessage, describe
 from uacproxy.sip.uri import Uri
 from uacproxy.sip.via import Via
@@ -49,6 +50,10 @@ _OUR_METHODS: Final = (
     b"INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, REFER, "
     b"SUBSCRIBE, NOTIFY, MESSAGE, PUBLISH"
 )
+
+
+_FOR_US: Final = frozenset((b"REGISTER", b"OPTIONS"))
+_PATH: Final = b"path"  # RFC 3327, which the registrar has
 
 
 @final
@@ -75,7 +80,7 @@ class ProxyCore:
             if wiring.loop_detection:
                 check_loop(request, self._is_our_via)
             take_own_maddr(scope.request, flow, wiring.is_ours)
-            own = take_own_route(scope.request, wiring.is_ours)
+            own = self._take_route(scope)
         except PeerError as error:
             self._refuse(context, error)
             return
@@ -95,17 +100,28 @@ class ProxyCore:
             check_request(ack)
             request = ack.branch_copy()
             scope = Scope(ack, request, flow, bool(ack.to.tag))
-            own = take_own_route(request, wiring.is_ours)
+            own = self._take_route(scope)
         except PeerError:
             wiring.counters.rejected += 1
             return
-        if own is None and wiring.is_ours(request.uri):
-            wiring.counters.unroutable += 1
+        if own is None or not scope.in_dialog:
+            wiring.counters.unroutable += 1  # of no dialog that we are in the path of
             return
-        if own is not None:
-            self._with_dialog(scope, own, lambda: self._forward_ack(scope))
-        else:
-            self._forward_ack(scope)
+        self._with_dialog(scope, own, lambda: self._forward_ack(scope))
+
+    def _take_route(self, scope: Scope) -> Uri | None:
+        """Take our Route entry off; inside a dialog it counts where it was made for it.
+
+        Raises:
+            ParseError: (400) a malformed Route.
+        """
+        wiring = self._wiring
+        own = take_own_route(scope.request, wiring.is_ours)
+        mark = wiring.route_mark
+        if own is None or mark is None or not scope.in_dialog or mark.fits(own, scope.received):
+            return own
+        wiring.counters.forged_routes += 1
+        return None
 
     def cancel_received(self, server: InviteServer, cancel: Message) -> None:
         """Hear that an INVITE was cancelled; the CANCEL has its 200 already."""
@@ -263,14 +279,17 @@ class ProxyCore:
         request = scope.request
         wiring = self._wiring
         uri = request.uri
-        if not uri.user and wiring.is_ours(uri):
+        if not uri.user and wiring.is_ours(uri) and request.method in _FOR_US:
+            unknown = [tag for tag in option_tags(request, REQUIRE) if tag.lower() != _PATH]
+            if unknown:
+                self._refuse(context, BadExtension(unknown))
+                return
             if request.method == b"REGISTER":
                 self._register(scope.received, scope.flow, context.server.respond)
                 context.finished = True
                 return
-            if request.method == b"OPTIONS":
-                context.answer(200, b"", [(ALLOW, _OUR_METHODS)])
-                return
+            context.answer(200, b"", [(ALLOW, _OUR_METHODS)])
+            return
         script = wiring.script
         handler = script.request
         if handler is None:

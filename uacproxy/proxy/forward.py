@@ -14,6 +14,7 @@ from uacproxy.dialog.dialog import FORMS_DIALOG
 from uacproxy.errors import TooManyHops
 from uacproxy.ports import Flow, Target
 from uacproxy.proxy.record_route import DID, next_hop_of, next_strict_router, record_route
+from uacproxy.proxy.route_mark import PARAM as MARK_PARAM
 from uacproxy.proxy.validate import loop_hash
 from uacproxy.proxy.wiring import Wiring
 from uacproxy.routing.scope import Scope
@@ -88,6 +89,10 @@ def _params(wiring: Wiring, scope: Scope, shift: int) -> list[tuple[bytes, bytes
         params.extend(wiring.codec.params(identities, received.call_id, received.from_.tag))
     if scope.hide is not None:
         params.append((HIDE_PARAM, route_value(scope.hide)))
+    if wiring.route_mark is not None:
+        received = scope.received
+        mark = wiring.route_mark.mark(received.call_id, received.from_.tag)
+        params.append((MARK_PARAM, mark))
     if shift:
         params.append((CSEQ_PARAM, b"%d" % shift))
     if scope.dialog is not None:

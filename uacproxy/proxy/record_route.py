@@ -132,6 +132,44 @@ def record_route(
     request.push(RECORD_ROUTE, _entry(goes_on, tail))
 
 
+def keep_record_route(response: Message, sent: Message, is_ours: IsOurs) -> None:
+    """Put back what the callee left out of the Record-Route it got, or changed in it (12.1.1).
+
+    Our entry holds what hides the caller in every later request, so its way back is not
+    left to the one it hides the caller from.
+
+    Args:
+        response: 101 to 299, to a request that may begin a dialog.
+        sent: that request, as it went to the callee.
+        is_ours: tells our own entries, however they look.
+    """
+    wanted = sent.fields(RECORD_ROUTE)
+    lines = [
+        line
+        for name, line in zip(response.names, response.lines, strict=True)
+        if name == RECORD_ROUTE
+    ]
+    for value in wanted:
+        for line in lines:
+            if value in line:
+                break
+        else:
+            break
+    else:
+        return
+    beyond: list[bytes] = []
+    for value in response.values(RECORD_ROUTE):
+        try:
+            foreign = value not in wanted and not is_ours(parse_name_addr(value).address)
+        except ParseError:
+            continue
+        if foreign:
+            beyond.append(value)
+    response.remove(RECORD_ROUTE)
+    for value in reversed(beyond + wanted):
+        response.push(RECORD_ROUTE, value)
+
+
 def _entry(flow: Flow, tail: bytes) -> bytes:
     if flow.transport == b"UDP":
         return b"<sip:" + flow.sent_by + tail + b">"

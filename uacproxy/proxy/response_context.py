@@ -14,6 +14,7 @@ from uacproxy.proxy.best_response import gather_challenges, pick_best
 from uacproxy.proxy.branch import Branch
 from uacproxy.proxy.breadth import MAX_BREADTH, shares_of
 from uacproxy.proxy.onreply import OnReplyQueue
+from uacproxy.proxy.record_route import keep_record_route
 from uacproxy.proxy.target_set import Destination, destinations
 from uacproxy.proxy.wiring import Wiring
 from uacproxy.routing.actions import Drop, Relay, Reply
@@ -323,6 +324,8 @@ class ResponseContext:
         """Show the caller what it wrote, and send (16.7 steps 3 and 9)."""
         scope = self.scope
         received = scope.received
+        if not scope.in_dialog and branch.scope.identities is not None and response.status < 300:
+            keep_record_route(response, branch.request, self._wiring.is_ours)
         if scope.from_changed or scope.to_changed:
             restore_response(
                 response,

@@ -54,7 +54,8 @@ def destinations(
 
     An empty list says that the request is for us and nobody here takes it.
 
-    A Request-URI with a maddr is all there is (16.5).
+    A bare ``Relay`` of a request for us never leaves by a Route or maddr that its sender
+    chose: who may relay to anywhere is the script's to say.
 
     Raises:
         ParseError: the Request-URI, edited by the script, is no URI.
@@ -65,8 +66,10 @@ def destinations(
         found = [_named(request, target, is_ours) for target in action.targets]
         return [found] if action.parallel else [[one] for one in found]
     uri = request.uri
-    if scope.next_hop or request.has(ROUTE) or uri.param(b"maddr") or not is_ours(uri):
+    if scope.next_hop or not is_ours(uri):
         return [[Destination(request.request_uri, scope.next_hop)]]
+    if request.has(ROUTE) or uri.param(b"maddr"):
+        return []
     local = find_local(uri)
     return [] if not local else _by_preference(local)
 

@@ -7,6 +7,7 @@ from typing import Protocol, final
 from uacproxy.counters import ProxyCounters
 from uacproxy.dialog.tracker import DialogTracker
 from uacproxy.ports import Clock, Log, Resolver, Transports
+from uacproxy.proxy.route_mark import RouteMark
 from uacproxy.proxy.settings import SipSettings
 from uacproxy.proxy.target_set import FindLocal
 from uacproxy.routing.functions import Features
@@ -42,6 +43,7 @@ class Wiring:
         "record_route",
         "resolver",
         "restores",
+        "route_mark",
         "runner",
         "script",
         "server_name",
@@ -69,6 +71,7 @@ class Wiring:
         script: Script,
         find_local: FindLocal,
         is_ours: OurNames,
+        route_mark: RouteMark | None = None,
         counters: ProxyCounters,
         log: Log,
     ) -> None:
@@ -92,5 +95,6 @@ class Wiring:
         self.script = script
         self.find_local = find_local
         self.is_ours = is_ours
+        self.route_mark = route_mark  # None: any Route of ours counts, as in a mixed farm
         self.counters = counters
         self.log = log

@@ -47,7 +47,8 @@ class BindingTable:
         self._max_contacts = max_contacts
         self._max_addresses = max_addresses
         self._by_aor: dict[bytes, list[Binding]] = {}
-        self._due: list[tuple[float, bytes]] = []  # heap; what was renewed is in it again
+        self._due: list[tuple[float, bytes]] = []  # heap, with an entry for each address
+        self._queued: set[bytes] = set()  # addresses in it
         self.unreadable = 0  # stored records that were passed over
 
     def __len__(self) -> int:
@@ -136,9 +137,11 @@ class BindingTable:
         dropped = 0
         while self._due and self._due[0][0] <= now:
             aor = heapq.heappop(self._due)[1]
+            self._queued.discard(aor)
             bindings = self._by_aor.get(aor)
             if bindings is not None:
                 dropped += len(bindings) - len(self.lookup(aor))
+                self._queue(aor)
         return dropped
 
     def _commit(self, aor: bytes, bindings: list[Binding]) -> None:
@@ -159,8 +162,15 @@ class BindingTable:
             self._by_aor.pop(aor, None)
             return
         self._by_aor[aor] = bindings
-        first = min(binding.expires_at_utc for binding in bindings)
-        heapq.heappush(self._due, (first, aor))
+        self._queue(aor)
+
+    def _queue(self, aor: bytes) -> None:
+        """Look at an address again when its first binding ends; one renewed is found there."""
+        bindings = self._by_aor.get(aor)
+        if bindings and aor not in self._queued:
+            first = min(binding.expires_at_utc for binding in bindings)
+            heapq.heappush(self._due, (first, aor))
+            self._queued.add(aor)
 
 
 def _preference(binding: Binding) -> float:

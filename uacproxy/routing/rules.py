@@ -13,12 +13,13 @@ from collections.abc import Callable, Sequence
 from fnmatch import translate
 from typing import Final, final
 
-from uacproxy.errors import ScriptError
+from uacproxy.errors import ParseError, ScriptError
 from uacproxy.routing.actions import Action, Drop, Relay, Reply
 from uacproxy.routing.context import RouteContext
 from uacproxy.routing.script import Script
 from uacproxy.routing.settings import Network, Replacement, RuleSettings
 from uacproxy.sip.grammar import octets_of, text
+from uacproxy.sip.uri import parse_uri
 
 RULE_AUTH: Final = "rule auth"
 """Name of the failure route that answers challenges for rules with ``auth``."""
@@ -140,8 +141,25 @@ def _method_is(methods: frozenset[bytes]) -> Condition:
 
 
 def _glob(patterns: Sequence[str]) -> Callable[[str], bool]:
+    """Match ``scheme:user@host`` or the whole URI as it is written."""
     expression = re.compile("|".join(translate(pattern) for pattern in patterns), re.DOTALL)
-    return lambda uri: expression.match(uri) is not None
+
+    def matches(uri: str) -> bool:
+        return expression.match(_plain(uri)) is not None or expression.match(uri) is not None
+
+    return matches
+
+
+def _plain(uri: str) -> str:
+    """Return a SIP URI without port, password, parameters and headers, the host in lower case."""
+    try:
+        parsed = parse_uri(octets_of(uri))
+    except ParseError:
+        return uri
+    if not parsed.is_sip:
+        return uri
+    user = parsed.user + b"@" if parsed.user else b""
+    return text(parsed.scheme + b":" + user + parsed.host)
 
 
 def _source_in(networks: Sequence[Network]) -> Condition:

@@ -1,0 +1,119 @@
+"""What a stranger, or a callee that wants to know more, writes into Route and Record-Route."""
+
+from __future__ import annotations
+
+from tests.support.world import CALLEE, CALLER, OTHER, World, answer, invite
+from uacproxy.proxy.route_mark import RouteMark
+from uacproxy.sip.message import Message
+
+HIDING = """
+from uacproxy.routing import Relay, Reply, request_route
+
+@request_route
+def main(ctx):
+    if ctx.in_dialog:
+        return Reply(481)
+    ctx.uac.replace_from('"Trunk"', "sip:7@trunk.example")
+    return Relay("sip:192.0.2.2")
+"""
+
+
+def marked() -> World:
+    world = World(HIDING)
+    world.wiring.route_mark = RouteMark([b"k" * 32])
+    return world
+
+
+def later(method: bytes, final: Message, route: bytes) -> bytes:
+    return invite(
+        method=method,
+        cseq=2,
+        branch=b"z9hG4bKlater",
+        fields=b"Route: " + route + b"\r\n",
+        from_=final.from_.raw,
+        to=final.to.raw,
+    )
+
+
+def test_a_made_up_to_tag_and_our_route_are_no_dialog() -> None:
+    world = marked()
+    world.receive(
+        invite(to=b"<sip:x@y>;tag=made", fields=b"Route: <sip:192.0.2.100;lr;ftag=at1>\r\n")
+    )
+    assert world.sent_to(CALLEE) == []
+    assert world.kinds_to(CALLER)[-1] == "481"
+    assert world.counters.forged_routes == 1
+
+
+def test_a_mark_of_another_call_is_no_mark() -> None:
+    world = marked()
+    world.receive(invite(call_id=b"one"))
+    route = world.last_to(CALLEE).need(b"record-route")
+    forged = invite(
+        call_id=b"two",
+        to=b"<sip:x@y>;tag=made",
+        branch=b"z9hG4bK2",
+        fields=b"Route: " + route + b"\r\n",
+    )
+    world.receive(forged)
+    assert world.counters.forged_routes == 1
+
+
+def test_the_parties_of_a_dialog_are_known_by_its_mark() -> None:
+    world = marked()
+    world.receive(invite())
+    world.receive(answer(world.last_to(CALLEE), 200), CALLEE)
+    final = world.last_to(CALLER)
+    world.receive(later(b"BYE", final, final.need(b"record-route")))
+    assert world.kinds_to(CALLEE) == ["INVITE", "BYE"]
+    assert world.counters.forged_routes == 0
+
+
+def test_an_ack_of_no_dialog_of_ours_goes_nowhere() -> None:
+    world = marked()
+    world.receive(invite(method=b"ACK", uri=b"sip:x@192.0.2.3", to=b"<sip:x@y>;tag=t"))
+    assert world.sent_to(OTHER) == []
+    assert world.counters.unroutable == 1
+
+
+def test_a_callee_that_strips_our_record_route_does_not_learn_the_caller() -> None:
+    world = marked()
+    world.receive(invite())
+    sent = world.last_to(CALLEE)
+    stripped = sent.branch_copy()
+    stripped.set(b"record-route", b"<sip:192.0.2.100:5060;lr>")
+    world.receive(answer(stripped, 200), CALLEE)
+    final = world.last_to(CALLER)
+    assert final.fields(b"record-route") == sent.fields(b"record-route")
+    world.receive(later(b"BYE", final, final.need(b"record-route")))
+    assert world.last_to(CALLEE).from_.raw == b'"Trunk" <sip:7@trunk.example>;tag=at1'
+
+
+def test_a_callee_that_drops_record_route_altogether_is_put_right_too() -> None:
+    world = marked()
+    world.receive(invite())
+    sent = world.last_to(CALLEE)
+    bare = sent.branch_copy()
+    bare.remove(b"record-route")
+    world.receive(answer(bare, 180), CALLEE)
+    assert world.last_to(CALLER).fields(b"record-route") == sent.fields(b"record-route")
+
+
+def test_proxies_beyond_us_keep_their_place_in_the_route_set() -> None:
+    world = marked()
+    world.receive(invite())
+    sent = world.last_to(CALLEE)
+    beyond = sent.branch_copy()
+    beyond.set(b"record-route", b"<sip:far.example;lr>, <sip:192.0.2.100:5060;lr>")
+    world.receive(answer(beyond, 200), CALLEE)
+    assert world.last_to(CALLER).fields(b"record-route") == [
+        b"<sip:far.example;lr>",
+        *sent.fields(b"record-route"),
+    ]
+
+
+def test_requirements_we_do_not_have_are_refused_where_we_are_the_one_asked() -> None:
+    world = marked()
+    world.receive(invite(method=b"OPTIONS", uri=b"sip:proxy.example", fields=b"Require: foo\r\n"))
+    final = world.last_to(CALLER)
+    assert (final.status, final.get(b"unsupported")) == (420, b"foo")
