@@ -111,6 +111,9 @@ def world_of(plot: Plot) -> World:
 
 
 def in_dialog(ledger: Ledger, event: Event, dialog: Dialog, from_caller: bool) -> None:
+    if event.method in (b"ACK", b"INVITE") and ledger.plot.mode == "dialog":
+        if not dialog.confirmed:
+            return  # a peer that sends one now tells the tracker that the call is answered
     more = b""
     if event.method == b"NOTIFY":
         state = b"terminated" if event.statuses[0] >= 300 else b"active"
