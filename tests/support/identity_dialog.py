@@ -219,17 +219,14 @@ class Ledger:
     def is_forgotten(self, dialog: Dialog) -> bool:
         """Tell whether the proxy need not know a dialog any more.
 
-        Each failed call is forgotten. A tracked one is a while after its first BYE, and
-        stays that of the callee who answered first: other callees are not promised it.
+        Each failed call is forgotten. A tracked one is a while after its first BYE.
         """
         if self.opening.final >= 300:
             return True
         if self.plot.mode != "dialog":
             return False
         ends = [one.ended_at for one in self.dialogs if one.ended_at is not None]
-        if ends and min(ends) + LINGERS <= self.world.clock.seconds():
-            return True
-        return any(one.confirmed for one in self.dialogs if one.tag != dialog.tag)
+        return bool(ends) and min(ends) + LINGERS <= self.world.clock.seconds()
 
     def _dialog(self, peer: HostPort, tag: bytes) -> Dialog:
         for one in self.dialogs:

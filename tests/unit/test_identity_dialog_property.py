@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -178,10 +177,8 @@ def main(ctx):
     return Relay("sip:192.0.2.2")
 """
 TRUNK = b'"Trunk 7" <sip:7@trunk.example>'
-ONE_CALLEE = "a tracked dialog is that of the first callee to answer; others see Anonymous"
 
 
-@pytest.mark.xfail(reason=ONE_CALLEE, raises=AssertionError)
 def test_the_second_callee_of_a_fork_to_answer_sees_its_own_form_from_the_dialog_store() -> None:
     call = Call(World(HIDE_IN_DIALOG, restore_dlg=True))
     call.world.receive(answer(call.sent, 200, b"bt2"), CALLEE)
@@ -189,7 +186,6 @@ def test_the_second_callee_of_a_fork_to_answer_sees_its_own_form_from_the_dialog
     assert call.from_caller(b"BYE", to=second.to.raw).from_.head == TRUNK
 
 
-@pytest.mark.xfail(reason=ONE_CALLEE, raises=AssertionError)
 def test_a_call_outlives_the_bye_of_another_early_dialog_in_the_dialog_store() -> None:
     world = World(HIDE_IN_DIALOG, restore_dlg=True)
     world.receive(invite())

@@ -96,12 +96,16 @@ class Dialog:
         self.variables: dict[str, str] = {}
 
     def fits(self, call_id: bytes, from_tag: bytes, to_tag: bytes) -> bool:
-        """Tell whether a request with these belongs here, whichever side sent it."""
-        if call_id != self.call_id:
-            return False
-        if from_tag == self.caller_tag:
-            return not self.callee_tag or to_tag == self.callee_tag
-        return to_tag == self.caller_tag and (not self.callee_tag or from_tag == self.callee_tag)
+        """Tell whether a request with these belongs here, whichever side sent it.
+
+        The callee's tag does not count: every callee of a fork is of this call, and sees
+        the same identities of it.
+        """
+        return call_id == self.call_id and self.caller_tag in (from_tag, to_tag)
+
+    def is_with(self, tag: bytes) -> bool:
+        """Tell whether ``tag`` is that of the callee whose answer confirmed the dialog."""
+        return self.state is DialogState.CONFIRMED and tag == self.callee_tag
 
     def encode(self) -> bytes:
         """Return what a store keeps."""

@@ -139,7 +139,7 @@ class DialogTracker:
             is_callers = request.from_.tag == dialog.caller_tag
             dialog.callee_tag = request.to.tag if is_callers else request.from_.tag
             self._feed(dialog, DialogInput.SUCCESS)
-        if request.method == b"BYE" or _ends_subscription(dialog, request):
+        if _ends_subscription(dialog, request) or _ends_call(dialog, request):
             self._feed(dialog, DialogInput.ENDED)
         elif dialog.state is not DialogState.TERMINATED:
             self._refresh(dialog)
@@ -265,6 +265,17 @@ def _fits(dialog: Dialog, request: Message) -> bool:
 
 def _tells_an_answer(dialog: Dialog, request: Message) -> bool:
     return dialog.begun_by == b"INVITE" and request.method in (b"ACK", b"INVITE")
+
+
+def _ends_call(dialog: Dialog, request: Message) -> bool:
+    """Tell whether a BYE ends the call: not one for another callee of a fork, or an early one.
+
+    What becomes of the call then is for the final response to its INVITE to say.
+    """
+    if request.method != b"BYE":
+        return False
+    is_callers = request.from_.tag == dialog.caller_tag
+    return dialog.is_with(request.to.tag if is_callers else request.from_.tag)
 
 
 def _ends_subscription(dialog: Dialog, request: Message) -> bool:
