@@ -8,12 +8,16 @@ route set by themselves, identities and CSeq put right; they never come here.
 from uacproxy.routing import Relay, Reply, failure_route, request_route
 
 TRUNK = "sip:gw.trunk.example;transport=tcp"
+PHONES = "192.0.2."  # who may call out: addresses that begin so; else anybody could, at your cost
 
 
 @request_route
 async def main(ctx):
     """Decide about every request that begins something."""
-    if ctx.request.method == "INVITE" and not ctx.in_dialog and ctx["$rd"] == "trunk.example":
+    if ctx.in_dialog:
+        return Reply(481)  # of no dialog that began here
+    calls_out = ctx.request.method == "INVITE" and ctx["$rd"] == "trunk.example"
+    if calls_out and ctx["$si"].startswith(PHONES):
         ctx.track_dialog()  # dlg_manage()
         ctx.uac.replace_from('"Trunk 7"', "sip:7@trunk.example")  # uac_replace_from(display, uri)
         ctx.on_failure("TRUNKAUTH")  # t_on_failure("TRUNKAUTH")

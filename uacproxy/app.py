@@ -1,8 +1,8 @@
 """The whole service put together: the only module that sees every floor.
 
 ``Application`` builds the parts from a ``Config``, starts them in an order in which
-nobody is called before it is ready, and stops them in the reverse: first no new
-requests, then the registrations are taken back, then the state is written.
+nobody is called before it is ready, and stops them in the reverse: the registrations are
+taken back while the sockets are still open, then those close, then the state is written.
 """
 
 from __future__ import annotations

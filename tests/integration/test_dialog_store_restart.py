@@ -107,6 +107,12 @@ def test_a_store_that_lost_the_dialog_leaves_the_caller_anonymous(
 ) -> None:
     """What nobody knows any more is not guessed: RFC 3323 has a name for nobody."""
     instance = start_instance("memory:")
+    ini = instance.folder / "uacproxy.ini"  # the key outlives the dialogs
+    ini.write_text(
+        ini.read_text().replace("restore_dlg = yes", "restore_dlg = yes\nrestore_passwd = p")
+    )
+    instance.kill()
+    instance.start()
     with phones("one", "two") as (caller, callee):
         call = Call(caller, callee, instance.address, VIEWS)
         call.ack(instance.address)
@@ -119,3 +125,18 @@ def test_a_store_that_lost_the_dialog_leaves_the_caller_anonymous(
         assert heads(caller.hears_response(b"BYE", 200)) == VIEWS.at_caller
         callee.never_heard(b"Alice", b"alice@a.example")
         assert instance.service.stats()["proxy.restore_failures"] == 1
+
+
+def test_a_service_that_lost_its_key_as_well_lets_nobody_pass_for_a_party(
+    start_instance: StartInstance,
+) -> None:
+    instance = start_instance("memory:")
+    with phones("one", "two") as (caller, callee):
+        call = Call(caller, callee, instance.address, VIEWS)
+        call.ack(instance.address)
+        instance.kill()
+        instance.start()
+        caller.send(call.caller_end.request(b"BYE"), instance.address)
+        caller.hears_response(b"BYE", 481)
+        callee.never_heard(b"Alice", b"alice@a.example")
+    assert instance.service.stats()["proxy.forged_routes"] == 1

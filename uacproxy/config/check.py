@@ -196,8 +196,13 @@ def check_files(config: Config) -> list[ConfigError]:
 def check_not_yet(config: Config) -> list[ConfigError]:
     """What this version cannot do is refused, not silently left undone."""
     why = "not available in this version; leave it out"
-    keys = ("default_socket", "event_callback")
-    return [config.error("uac", key, why) for key in keys if getattr(config.uac, key)]
+    later = {"uac": ("default_socket", "event_callback"), "tls": ("cert", "key", "ca")}
+    return [
+        config.error(section, key, why)
+        for section, keys in later.items()
+        for key in keys
+        if getattr(getattr(config, section), key)
+    ]
 
 
 CHECKS: tuple[Check, ...] = (

@@ -110,10 +110,11 @@ class ProxyCore:
         self._with_dialog(scope, own, lambda: self._forward_ack(scope))
 
     def _take_route(self, scope: Scope) -> Uri | None:
-        """Take our Route entry off; inside a dialog it counts where it was made for it.
+        """Take our Route entry off; inside a dialog it has to be the one made for it.
 
         Raises:
             ParseError: (400) a malformed Route.
+            PeerError: (481) the entry was made for another dialog, or by somebody else.
         """
         wiring = self._wiring
         own = take_own_route(scope.request, wiring.is_ours)
@@ -121,7 +122,7 @@ class ProxyCore:
         if own is None or mark is None or not scope.in_dialog or mark.fits(own, scope.received):
             return own
         wiring.counters.forged_routes += 1
-        return None
+        raise PeerError("of no dialog that began here", status=481)
 
     def cancel_received(self, server: InviteServer, cancel: Message) -> None:
         """Hear that an INVITE was cancelled; the CANCEL has its 200 already."""

@@ -83,16 +83,15 @@ def most_added(scope: Scope) -> int:
 
 def _params(wiring: Wiring, scope: Scope, shift: int) -> list[tuple[bytes, bytes]]:
     params: list[tuple[bytes, bytes]] = []
+    if wiring.route_mark is not None:
+        mark = wiring.route_mark.mark(scope.received.call_id, scope.received.from_.tag)
+        params.append((MARK_PARAM, mark))
     identities = scope.identities
     if identities is not None and wiring.stores and not scope.is_kept and not identities.is_empty:
         received = scope.received
         params.extend(wiring.codec.params(identities, received.call_id, received.from_.tag))
     if scope.hide is not None:
         params.append((HIDE_PARAM, route_value(scope.hide)))
-    if wiring.route_mark is not None:
-        received = scope.received
-        mark = wiring.route_mark.mark(received.call_id, received.from_.tag)
-        params.append((MARK_PARAM, mark))
     if shift:
         params.append((CSEQ_PARAM, b"%d" % shift))
     if scope.dialog is not None:

@@ -2,8 +2,8 @@
 
 Whoever puts our address into a Route and makes up a To tag would otherwise pass for a
 party of a dialog, and dialogs route themselves. The mark binds our entry to Call-ID and
-caller's tag; without it a request is a new one, for the script to judge. It is no
-protection against the parties themselves, who know it.
+caller's tag; without it a request is refused, for it is of no dialog that began here. It
+is no protection against the parties themselves, who know it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Final, final
 
-from uacproxy.sip.grammar import unescape
 from uacproxy.sip.message import Message
 from uacproxy.sip.uri import Uri
 
@@ -36,11 +35,16 @@ class RouteMark:
     def fits(self, own: Uri, request: Message) -> bool:
         """Tell whether our Route entry was made for the dialog of this request."""
         given = own.param(PARAM)
-        tag = unescape(own.param(b"ftag") or b"")
-        if given is None or (tag != request.from_.tag and tag != request.to.tag):
+        if given is None:
             return False
         call_id = request.call_id
-        return given in [_mark(key, call_id, tag) for key in self._keys]
+        for key in self._keys:
+            # either side may be the caller; what ``ftag`` says of it may have been altered
+            if given == _mark(key, call_id, request.from_.tag):
+                return True
+            if given == _mark(key, call_id, request.to.tag):
+                return True
+        return False
 
 
 def _mark(key: bytes, call_id: bytes, tag: bytes) -> bytes:

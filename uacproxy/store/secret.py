@@ -49,7 +49,10 @@ async def keep_secret(store: OpenStore, name: bytes, length: int, clock: IReacto
     if secret is not None:
         return secret
     if not store.is_connected:
-        raise StoreUnavailable(f"cannot tell whether {name.decode()} was made: the store is away")
+        raise StoreUnavailable(
+            f"cannot tell whether {name.decode()} was made: the store is away;"
+            " with [uac] restore_passwd the service starts without it"
+        )
     made = os.urandom(length)
     put_secret(store, name, made)
     waited = 0.0
