@@ -25,6 +25,7 @@ from twisted.logger import Logger
 from uacproxy import __version__
 from uacproxy.accounts.sql import SqlAccountSource
 from uacproxy.accounts.subscribers import SqlSubscribers
+from uacproxy.config.check import warnings
 from uacproxy.config.schema import Config
 from uacproxy.config.script import read_script
 from uacproxy.counters import (
@@ -161,6 +162,8 @@ class Application:
             self.registrations.start()
             self._every(REGISTRATION_BEAT, self.registrations.beat)
         _calm_collector()
+        for warning in warnings(config):
+            self.log.warn("{warning}", warning=warning)
         where = " ".join(str(each) for each in self.transports.local_addresses)
         self.log.info("uacproxy {version} listens on {where}", version=__version__, where=where)
 

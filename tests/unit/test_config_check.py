@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from uacproxy.config.check import CHECKS, load, main
+from uacproxy.config.check import CHECKS, load, main, warnings
 from uacproxy.config.ini import ConfigErrors
 from uacproxy.config.schema import Config
 from uacproxy.errors import ConfigError
@@ -195,3 +195,26 @@ def test_further_checks_can_be_handed_in(
     assert capsys.readouterr().err == (
         f"{path}:2: [routing] script: line 3: a name that is not there\n"
     )
+
+
+def warned(tmp_path: Path, text: str) -> list[str]:
+    return [warning.split(":")[0] for warning in warnings(load(written(tmp_path, text)))]
+
+
+RULE = "[rule:a]\nreply = 404\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "about"),
+    [
+        (RULE, []),
+        ("", ["neither [routing] script nor a rule"]),
+        (RULE + "[sip]\nlisten = udp:192.0.2.1:5060\n", ["[registrar] authenticate is no"]),
+        (RULE + "[uac]\nrestore_codec = kamailio\n", ["[uac] restore_passwd is empty"]),
+        (RULE + "[uac]\nrestore_codec = kamailio\nrestore_passwd = s\n", []),
+    ],
+)
+def test_what_works_and_may_not_be_meant_is_a_warning(
+    tmp_path: Path, text: str, about: list[str]
+) -> None:
+    assert warned(tmp_path, text) == about

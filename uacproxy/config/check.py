@@ -244,6 +244,21 @@ def load(path: str, checks: Sequence[Check] = CHECKS) -> Config:
     return config
 
 
+def warnings(config: Config) -> Iterator[str]:
+    """Yield what works as configured and may still not be what the operator wants."""
+    uac = config.uac
+    if uac.restore_codec == "kamailio" and uac.restore_mode != "none" and not uac.restore_passwd:
+        yield (
+            "[uac] restore_passwd is empty: with restore_codec = kamailio whoever sees a"
+            " Record-Route can compute the hidden identity"
+        )
+    open_to_all = [each for each in config.sip.listen if not each.host.startswith(("127.", "::1"))]
+    if open_to_all and not config.registrar.authenticate:
+        yield "[registrar] authenticate is no: anybody may register as any local user"
+    if not config.routing.script and not config.rules:
+        yield "neither [routing] script nor a rule: every request is answered 404"
+
+
 def summary(config: Config) -> Iterator[str]:
     """Yield a line for each section that differs from its defaults, passwords masked."""
     sections = [(name, getattr(config, name)) for name in SECTIONS]
@@ -275,6 +290,8 @@ def main(argv: Sequence[str] | None = None, checks: Sequence[Check] = CHECKS) ->
         return EXIT_CONFIG
     for line in summary(config):
         print(line)
+    for warning in warnings(config):
+        print(f"warning: {warning}", file=sys.stderr)
     print(f"{path}: no errors")
     return 0
 
