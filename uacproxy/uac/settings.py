@@ -217,7 +217,7 @@ class UacSettings:
     )
     reg_active: bool = setting(
         True,
-        doc="No: accounts are loaded, but nothing is sent until `uacctl uac.reg_active 1`.",
+        doc="No: accounts are loaded and can be looked up, but none is registered.",
     )
     reg_use_domain: bool = setting(
         False,
