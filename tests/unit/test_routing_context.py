@@ -7,6 +7,7 @@ import pytest
 from tests.support.calls import Call, last_of, script
 from tests.support.world import CALLEE, CALLER, World, answer, invite
 from tests.unit.test_routing_rules import OneAccount, account
+from uacproxy.routing.actions import Reply
 
 SHOW = """
 @request_route
@@ -223,3 +224,9 @@ def test_tracking_twice_is_tracking_once() -> None:
     world = World(script(SHOW.format(what="ctx.track_dialog() and ctx.track_dialog()")))
     assert shown("", invite(), world) == "True"
     assert world.dialog_counters.started == 1
+
+
+def test_a_reply_takes_its_fields_in_any_shape_a_script_may_give() -> None:
+    for fields in ([("Warning", "399 us x")], {"Warning": "399 us x"}.items()):
+        reply = Reply(480, "Away", fields)
+        assert reply.fields == (("Warning", "399 us x"),)

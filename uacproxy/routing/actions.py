@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import final
 
 from uacproxy.errors import OwnMistake
@@ -23,8 +24,8 @@ class Relay:
     __slots__ = ("parallel", "targets")
 
     def __init__(self, *targets: str, parallel: bool = False) -> None:
-        self.targets = [octets_of(target) for target in targets]
-        self.parallel = parallel
+        self.targets = [octets_of(str(target)) for target in targets]
+        self.parallel = bool(parallel)
 
 
 @final
@@ -33,20 +34,22 @@ class Reply:
 
     __slots__ = ("code", "fields", "reason")
 
-    def __init__(
-        self, code: int, reason: str = "", fields: tuple[tuple[str, str], ...] = ()
-    ) -> None:
+    def __init__(self, code: int, reason: str = "", fields: Iterable[tuple[str, str]] = ()) -> None:
+        # A script is not typed and the core is compiled: what goes there is made exact here.
+        kept = tuple([(str(name), str(value)) for name, value in fields])
+        code = int(code)
+        reason = str(reason)
         if not 200 <= code <= 699:
             raise OwnMistake(f"Reply({code}): a final response is 200 to 699")
-        for text in (reason, *[value for _, value in fields]):
+        for text in (reason, *[value for _, value in kept]):
             if "\r" in text or "\n" in text:
                 raise OwnMistake("Reply: no line ends in a reason phrase or field")
-        for name, _ in fields:
+        for name, _ in kept:
             if not is_token(octets_of(name)):
                 raise OwnMistake(f"Reply: {name!r} is no field name")
         self.code = code
         self.reason = octets_of(reason)
-        self.fields = fields  # name and value of further header fields
+        self.fields = kept  # name and value of further header fields
 
 
 @final
