@@ -149,6 +149,15 @@ def test_a_lost_dialog_hides_the_caller_and_is_counted() -> None:
     assert second.counters.restore_failures == 1
 
 
+def test_a_route_whose_marks_were_cut_off_is_restored_from_the_dialog_all_the_same() -> None:
+    world = World(TRACKED, restore_dlg=True)
+    final = call(world)
+    cut = final.branch_copy()
+    cut.set(b"record-route", final.need(b"record-route").replace(b"-ft", b""))
+    world.receive(from_caller(b"BYE", cut, from_=final.from_.raw, branch=b"z9hG4bKb1"))
+    assert world.last_to(CALLEE).from_.raw == b'"Trunk 7" <sip:7@trunk.example>;tag=at1'
+
+
 def test_replacing_before_tracking_is_kept_as_well() -> None:
     world = World(LATE, restore_dlg=True)
     final = call(world)

@@ -211,7 +211,7 @@ class ProxyCore:
         toward = scope.toward_callee
         restored = restore_request(request, own, wiring.codec, toward)
         self._note(scope, restored)
-        if not restored.failed and not hidden:
+        if not restored.failed and not hidden and (dialog is None or restored.params):
             return
         identities = None if dialog is None else identities_of(dialog.variables)
         if identities is not None:
