@@ -1,102 +1,37 @@
-"""The whole service put together: the only module that sees every floor.
+"""The running service: what starts in which order, what ticks, and how it stops.
 
-``Application`` builds the parts from a ``Config``, starts them in an order in which
-nobody is called before it is ready, and stops them in the reverse: the registrations are
-taken back while the sockets are still open, then those close, then the state is written.
+``Application`` starts its ``Parts`` in an order in which nobody is called before it is
+ready, and stops them in the reverse: the registrations are taken back while the sockets
+are still open, then those close, then the state is written.
 """
 
 from __future__ import annotations
 
 import gc
-import os
-import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from itertools import chain
-from traceback import format_exception
+from collections.abc import Callable
 from typing import Any, Final, final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.task import LoopingCall, cooperate
-from twisted.internet.threads import deferToThreadPool
-from twisted.logger import Logger
+from twisted.internet.task import LoopingCall
 
 from uacproxy import __version__
-from uacproxy.accounts.sql import SqlAccountSource
-from uacproxy.accounts.subscribers import SqlSubscribers
 from uacproxy.config.check import warnings
 from uacproxy.config.schema import Config
 from uacproxy.config.script import read_script
-from uacproxy.counters import (
-    DialogCounters,
-    ProxyCounters,
-    RegistrationCounters,
-    TransactionCounters,
-    TransportCounters,
-)
-from uacproxy.dialog.tracker import DialogTracker
-from uacproxy.errors import ConfigError, ScriptError, UacproxyError
+from uacproxy.errors import ConfigError, ScriptError
 from uacproxy.manage.amp import amp_factory
 from uacproxy.manage.endpoint import listen
-from uacproxy.manage.log import open_log
 from uacproxy.manage.manhole import manhole_factory
 from uacproxy.manage.operations import Operations, Views
-from uacproxy.ports import Flow
-from uacproxy.proxy.core import ProxyCore
-from uacproxy.proxy.route_mark import RouteMark
-from uacproxy.proxy.target_set import Destination
-from uacproxy.proxy.wiring import Wiring
-from uacproxy.registrar.binding import canonical_aor
-from uacproxy.registrar.bindings import BindingTable
-from uacproxy.registrar.digest_server import DigestServer
-from uacproxy.registrar.registrar import Registrar
-from uacproxy.resolve.lookups import DnsLookup, SystemLookup
-from uacproxy.resolve.resolver import NameResolver
-from uacproxy.routing.functions import Features
-from uacproxy.routing.runner import Runner
-from uacproxy.routing.scope import Scope
-from uacproxy.routing.script import Script
-from uacproxy.sip.grammar import octets_of, text
-from uacproxy.sip.message import Message
-from uacproxy.sip.uri import Uri
-from uacproxy.store.open import OpenStore, open_store
-from uacproxy.store.secret import find_secret, keep_secret, put_secret
-from uacproxy.transaction.table import TransactionTable
-from uacproxy.transaction.timers import BeatClock
-from uacproxy.transport.addresses import family_of
-from uacproxy.transport.sockets import SocketSet
-from uacproxy.uac.contact_user import ContactSeal
-from uacproxy.uac.credentials import CredentialList, credential_of
-from uacproxy.uac.registration_event import RegistrationEvent
-from uacproxy.uac.registrations import RegistrationTable
-from uacproxy.uac.restore_key import KEY_LENGTH, derive_key
-from uacproxy.uac.rr_param import KamailioCodec, RestoreCodec, SealedCodec
-from uacproxy.uac.send import RequestSender
+from uacproxy.parts import Parts
 
 BEAT: Final = 0.02  # s, of the transactions' timers
 SWEEP: Final = 5.0  # s, between looks at expired dialogs and bindings
 COLLECT_AFTER: Final = 50_000  # objects made and not let go of
 REGISTRATION_BEAT: Final = 1.0  # s
 UNREGISTER_BOUND: Final = 5.0  # s, that a stop waits for registrars
-
-RESTORE_KEY: Final = b"restore_key"
-
-
-@final
-class SystemRandom:
-    """Randomness of the operating system."""
-
-    def __init__(self) -> None:
-        self._uniform = random.SystemRandom().uniform
-
-    def token(self) -> bytes:
-        """Return 16 fresh hexadecimal digits."""
-        return os.urandom(8).hex().encode("ascii")
-
-    def uniform(self, low: float, high: float) -> float:
-        """Return a number between ``low`` and ``high``."""
-        return self._uniform(low, high)
 
 
 @final
@@ -111,24 +46,14 @@ class Application:
             reactor: Twisted's.
             shutdown: asks for the ordered stop, for ``uacctl shutdown``.
         """
-        self.config = config
+        self.parts = Parts(config, reactor)
+        self.log = self.parts.log
+        self._config = config
         self._reactor = reactor
         self._shutdown = shutdown
-        self.log: Logger = open_log(config.log.level, config.log.file, config.log.format)
-        self.transport_counters = TransportCounters()
-        self.transaction_counters = TransactionCounters()
-        self.proxy_counters = ProxyCounters()
-        self.dialog_counters = DialogCounters()
-        self.registration_counters = RegistrationCounters()
-        self.store_failures: dict[str, int] = {}
-        self.random = SystemRandom()
-        self.clock = BeatClock(time.monotonic, self._timer_failed)
         self._started_at = time.monotonic()
-        self._domains = frozenset(octets_of(name.lower()) for name in config.sip.domains)
         self._loops: list[LoopingCall] = []
         self._doors: list[IListeningPort] = []
-        self._made_key = b""  # of the sealed codec, where no password is set
-        self._parts: list[Callable[[], Deferred[None]]] = []  # to close, last opened first
 
     # -- starting ----------------------------------------------------------------------
 
@@ -146,221 +71,34 @@ class Application:
             raise
 
     async def _start(self) -> None:
-        config = self.config
+        config = self._config
         script = read_script(config)
-        self.store = self._open_store()
-        self._build(script, await self._restore_keys())
+        parts = self.parts
+        parts.open_store()
+        parts.build(script, await parts.restore_keys())
         loaded: Deferred[None] = Deferred()
-        self.bindings.load(lambda: loaded.callback(None))
+        parts.bindings.load(lambda: loaded.callback(None))
         await loaded
-        await self.transports.open()
-        self._parts.append(self.transports.close)
-        self._every(BEAT, self.clock.beat)
+        await parts.open_sockets()
+        self._every(BEAT, parts.clock.beat)
         self._every(SWEEP, self._sweep)
         await self._open_doors()
-        if self.registrations.enabled:
-            self.registrations.start()
-            self._every(REGISTRATION_BEAT, self.registrations.beat)
+        if parts.registrations.enabled:
+            parts.registrations.start()
+            self._every(REGISTRATION_BEAT, parts.registrations.beat)
         _calm_collector()
         for warning in warnings(config):
             self.log.warn("{warning}", warning=warning)
-        where = " ".join(str(each) for each in self.transports.local_addresses)
+        where = " ".join(str(each) for each in parts.transports.local_addresses)
         self.log.info("uacproxy {version} listens on {where}", version=__version__, where=where)
 
-    def _open_store(self) -> OpenStore:
-        settings = self.config.store
-        store = open_store(
-            settings.url,
-            flush_interval_s=settings.flush_interval / 1000,
-            redis_prefix=settings.redis_prefix,
-            now_utc=time.time,
-            reactor=self._reactor,
-            log=self.log,
-            count=self._store_failed,
-            replaced=self._store_replaced,
-        )
-        self._parts.append(store.close)
-        return store
-
-    async def _restore_keys(self) -> list[bytes]:
-        """Return the keys that seal what has to come back to us; the first seals, all open."""
-        settings = self.config.uac
-        if not settings.restore_passwd:
-            self._made_key = await keep_secret(self.store, RESTORE_KEY, KEY_LENGTH, self._reactor)
-            keys = [self._made_key]
-        else:
-            keys = [derive_key(settings.restore_passwd)]
-            made = await find_secret(self.store, RESTORE_KEY, KEY_LENGTH)
-            if made is not None:
-                keys.append(made)  # sealed before there was a password
-        if settings.restore_passwd_previous:
-            keys.append(derive_key(settings.restore_passwd_previous))
-        return keys
-
-    def _restore_codec(self, keys: list[bytes]) -> RestoreCodec:
-        settings = self.config.uac
-        from_param = octets_of(settings.rr_from_store_param)
-        to_param = octets_of(settings.rr_to_store_param)
-        if settings.restore_codec == "kamailio":
-            return KamailioCodec(from_param, to_param, octets_of(settings.restore_passwd))
-        return SealedCodec(from_param, to_param, keys)
-
-    def _build(self, script: Script, keys: list[bytes]) -> None:
-        codec = self._restore_codec(keys)
-        config = self.config
-        sip = config.sip
-        self.transports = SocketSet(
-            reactor=self._reactor,
-            listen=sip.listen,
-            advertise=sip.advertise,
-            limits=config.limits,
-            counters=self.transport_counters,
-            deliver=self._deliver,
-            reject=self._reject,
-            log=self.log,
-            tcp_idle=sip.tcp_idle,
-            tcp_connect_timeout=sip.tcp_connect_timeout,
-        )
-        self.resolver = self._make_resolver()
-        self.tracker = DialogTracker(
-            clock=self.clock,
-            now_utc=time.time,
-            random=self.random,
-            store=self.store,
-            counters=self.dialog_counters,
-            early_timeout=config.dialog.early_timeout,
-            lifetime=config.dialog.lifetime,
-            max_dialogs=config.limits.max_dialogs,
-        )
-        self.table = TransactionTable(
-            clock=self.clock,
-            random=self.random,
-            counters=self.transaction_counters,
-            user=_NotYet(),
-            t1=sip.t1,
-            t2=sip.t2,
-            t4=sip.t4,
-            max_transactions=config.limits.max_transactions,
-        )
-        self.registrations = self._make_registrations()
-        self.bindings = BindingTable(time.time, self.store, config.registrar.max_contacts)
-        self.registrar = self._make_registrar()
-        uac = config.uac
-        features = Features(
-            restore_mode=uac.restore_mode,
-            credentials=CredentialList(credential_of(line) for line in uac.credential),
-            auth_realm_avp=uac.auth_realm_avp,
-            auth_username_avp=uac.auth_username_avp,
-            auth_password_avp=uac.auth_password_avp,
-            accounts=self.registrations if self.registrations.enabled else None,
-            is_ours=self.is_ours,
-            track=self._track,
-            set_dialog_variable=self._set_dialog_variable,
-            counters=self.proxy_counters,
-            log=self.log,
-            codec=codec,
-            track_cseq=config.dialog.track_cseq,
-            restore_dlg=uac.restore_dlg,
-            restore_from_avp=uac.restore_from_avp,
-            restore_to_avp=uac.restore_to_avp,
-            keep_early=self._keep_early,
-            contact_seal=ContactSeal(keys),
-        )
-        self.wiring = Wiring(
-            settings=sip,
-            table=self.table,
-            transports=self.transports,
-            resolver=self.resolver,
-            clock=self.clock,
-            tracker=self.tracker,
-            codec=codec,
-            features=features,
-            runner=Runner(_spawn, self.proxy_counters, self.log),
-            script=script,
-            find_local=self._find_local,
-            is_ours=self.is_ours,
-            route_mark=None if uac.restore_codec == "kamailio" else RouteMark(keys),
-            counters=self.proxy_counters,
-            log=self.log,
-        )
-        self.core = ProxyCore(self.wiring, self.registrar.register)
-        self.table.user = self.core
-
-    def _make_resolver(self) -> NameResolver:
-        dns = self.config.dns
-        pool = self._reactor.getThreadPool()
-        families = sorted({family_of(each.host) for each in self.config.sip.listen})
-        lookup: Any
-        if dns.servers:
-            lookup = DnsLookup(self._reactor, dns.servers, families)
-        else:
-            lookup = SystemLookup(self._reactor, pool, families)
-        return NameResolver(
-            lookup=lookup,
-            clock=self._reactor,
-            log=self.log,
-            timeout=dns.timeout,
-            cache_max=dns.cache_max,
-            min_ttl=dns.min_ttl,
-            negative_ttl=dns.negative_ttl,
-        )
-
-    def _make_registrations(self) -> RegistrationTable:
-        uac = self.config.uac
-        source = None
-        if uac.reg_db_url:
-            source = SqlAccountSource(
-                uac.reg_db_url, uac.reg_db_table, run_in_thread=self._in_thread, log=self.log
-            )
-            self._parts.append(source.close)
-        sender = RequestSender(
-            transports=self.transports,
-            resolver=self.resolver,
-            table=self.table,
-            udp_limit=self.config.sip.udp_limit,
-        )
-        return RegistrationTable(
-            settings=uac,
-            source=source,
-            sender=sender,
-            clock=self.clock,
-            now_utc=time.time,
-            random=self.random,
-            counters=self.registration_counters,
-            log=self.log,
-            user_agent=octets_of(self.config.sip.server_name),
-            heard=self._registration_changed,
-        )
-
-    def _make_registrar(self) -> Registrar:
-        settings = self.config.registrar
-        domains = self.config.sip.domains
-        realm = settings.realm or (domains[0] if domains else "uacproxy")
-        ha1_of = None
-        if settings.authenticate:
-            subscribers = SqlSubscribers(
-                settings.subscriber_db_url,
-                settings.subscriber_table,
-                run_in_thread=self._in_thread,
-                seconds=time.monotonic,
-            )
-            self._parts.append(subscribers.close)
-            ha1_of = _ha1_of(subscribers, self.log)
-        digest = DigestServer(octets_of(realm), os.urandom(32), time.time, settings.nonce_lifetime)
-        return Registrar(
-            settings=settings,
-            bindings=self.bindings,
-            is_our_domain=self._is_our_domain,
-            digest=digest,
-            ha1_of=ha1_of,
-            now_utc=time.time,
-            random=self.random,
-        )
-
     async def _open_doors(self) -> None:
-        management = self.config.management
+        management = self._config.management
+        parts = self.parts
         operations = Operations(
-            Views(registrations=self.registrations, dialogs=self.tracker, stats=self, service=self)
+            Views(
+                registrations=parts.registrations, dialogs=parts.tracker, stats=self, service=self
+            )
         )
         if management.amp:
             door = await listen(self._reactor, management.amp, amp_factory(operations), key="amp")
@@ -378,10 +116,10 @@ class Application:
 
     async def stop(self) -> None:
         """Stop in order: un-register within a bound, write the state, close the sockets."""
-        registrations = getattr(self, "registrations", None)
-        if registrations is not None and registrations.enabled:
+        parts = self.parts
+        if parts.is_built and parts.registrations.enabled:
             released: Deferred[None] = Deferred()
-            registrations.shutdown(lambda: released.callback(None), UNREGISTER_BOUND)
+            parts.registrations.shutdown(lambda: released.callback(None), UNREGISTER_BOUND)
             await released
         await self._close()
 
@@ -393,67 +131,13 @@ class Application:
             closed = door.stopListening()
             if isinstance(closed, Deferred):
                 await closed
-        if hasattr(self, "table"):
-            self.table.stop()
-        while self._parts:
-            await self._parts.pop()()
+        await self.parts.close()
 
-    # -- the work of others, in one place ----------------------------------------------
-
-    def _deliver(self, message: Message, flow: Flow) -> None:
-        if message.status:
-            self.table.response_received(message, flow)
-        else:
-            self.table.request_received(message, flow)
-
-    def _reject(self, error: Any, flow: Flow) -> None:
-        self.core.malformed(error, flow)
-
-    def is_ours(self, uri: Uri) -> bool:
-        """Tell whether a URI names this service: an address it listens on, or a domain of ours."""
-        if not uri.is_sip:
-            return False
-        if self.transports.is_ours(uri.host, uri.port, uri.transport):
-            return True
-        if not self._is_our_domain(uri.host):
-            return False
-        return uri.port is None or any(
-            uri.port == listening.port for listening in self.transports.local_addresses
-        )
-
-    def _is_our_domain(self, host: bytes) -> bool:
-        return host in self._domains or self.transports.is_ours(host, None, None)
-
-    def _find_local(self, uri: Uri) -> list[Destination]:
-        return [
-            Destination(binding.contact, b"", binding.target, binding.q, binding.path)
-            for binding in self.bindings.lookup(canonical_aor(uri))
-        ]
-
-    def _track(self, scope: Scope) -> bool:
-        if scope.dialog is None and not scope.in_dialog:
-            scope.dialog = self.tracker.track(scope.received)
-        return scope.dialog is not None
-
-    def _keep_early(self, scope: Scope) -> None:
-        if scope.dialog is not None:
-            self.tracker.keep_early(scope.dialog)
-
-    def _set_dialog_variable(self, scope: Scope, name: str, value: str | None) -> None:
-        if scope.dialog is None:
-            raise ScriptError(f"$dlg_var({name}): the dialog is not tracked")
-        self.tracker.set_variable(scope.dialog, name, value)
-
-    def _registration_changed(self, event: RegistrationEvent) -> None:
-        """Run ``event_route("uac:registration")``, where the script has one."""
-        script = self.wiring.script
-        handler = script.event("uac:registration")
-        if handler is not None:
-            self.wiring.runner.run(handler, event, script.file, _ignore, _ignore)
+    # -- what ticks --------------------------------------------------------------------
 
     def _sweep(self) -> None:
-        self.tracker.expire_due()
-        self.bindings.expire_due()
+        self.parts.tracker.expire_due()
+        self.parts.bindings.expire_due()
 
     def _every(self, seconds: float, call: Callable[[], object]) -> None:
         """Call again and again; an exception is logged and does not end it."""
@@ -468,22 +152,6 @@ class Application:
         loop.clock = self._reactor
         loop.start(seconds, now=False)
         self._loops.append(loop)
-
-    def _timer_failed(self, error: Exception) -> None:
-        self.log.error("timer failed: {trace}", trace="".join(format_exception(error)))
-
-    def _store_failed(self, code: str) -> None:
-        self.store_failures[code] = self.store_failures.get(code, 0) + 1
-
-    def _store_replaced(self) -> None:
-        """Write again what is in memory; between two slices of it calls go on."""
-        if self._made_key:
-            put_secret(self.store, RESTORE_KEY, self._made_key)
-        if hasattr(self, "core"):
-            cooperate(chain(self.tracker.written_again(), self.bindings.written_again()))
-
-    def _in_thread(self, work: Callable[[], Any]) -> Deferred[Any]:
-        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
 
     # -- what management asks ----------------------------------------------------------
 
@@ -504,10 +172,11 @@ class Application:
             ScriptError: with file and line.
         """
         try:
-            self.wiring.script = read_script(self.config)
+            script = read_script(self._config)
         except ConfigError as error:
-            raise ScriptError(error.why, file=self.config.routing.script) from error
-        self.log.info("route script loaded: {file}", file=self.wiring.script.file)
+            raise ScriptError(error.why, file=self._config.routing.script) from error
+        self.parts.wiring.script = script
+        self.log.info("route script loaded: {file}", file=script.file)
 
     def shutdown(self) -> None:
         """Begin the ordered stop."""
@@ -515,41 +184,25 @@ class Application:
 
     def stats(self) -> dict[str, int | float]:
         """Return every counter and gauge by dotted name."""
+        parts = self.parts
         found: dict[str, int | float] = {"uptime": round(self.uptime, 3)}
         for name, counters in (
-            ("transport", self.transport_counters),
-            ("transaction", self.transaction_counters),
-            ("proxy", self.proxy_counters),
-            ("dialog", self.dialog_counters),
-            ("registration", self.registration_counters),
+            ("transport", parts.transport_counters),
+            ("transaction", parts.transaction_counters),
+            ("proxy", parts.proxy_counters),
+            ("dialog", parts.dialog_counters),
+            ("registration", parts.registration_counters),
         ):
             for counter, value in vars_of(counters).items():
                 found[f"{name}.{counter}"] = value
-        for code, times in self.store_failures.items():
+        for code, times in parts.store_failures.items():
             found[f"store.{code}"] = times
-        found["transaction.servers"] = self.table.servers
-        found["transaction.clients"] = self.table.clients
-        found["dialog.active"] = len(self.tracker)
-        found["registrar.addresses"] = len(self.bindings)
-        found.update(self.registrations.gauges())
+        found["transaction.servers"] = parts.table.servers
+        found["transaction.clients"] = parts.table.clients
+        found["dialog.active"] = len(parts.tracker)
+        found["registrar.addresses"] = len(parts.bindings)
+        found.update(parts.registrations.gauges())
         return found
-
-
-@final
-class _NotYet:
-    """The transaction user before there is one: no socket is open, so nothing comes."""
-
-    def request_received(self, server: Any, request: Message, flow: Flow) -> None:
-        """Take nothing."""
-
-    def ack_received(self, ack: Message, flow: Flow) -> None:
-        """Take nothing."""
-
-    def cancel_received(self, server: Any, cancel: Message) -> None:
-        """Take nothing."""
-
-    def response_unmatched(self, response: Message, flow: Flow) -> None:
-        """Take nothing."""
 
 
 def _calm_collector() -> None:
@@ -563,39 +216,7 @@ def _calm_collector() -> None:
     gc.set_threshold(COLLECT_AFTER, 20, 50)
 
 
-def _ignore(_outcome: object) -> None:
-    """Take what an event handler came to: nothing depends on it, errors are logged already."""
-
-
 def vars_of(counters: object) -> dict[str, int]:
     """Return the counts of a counters object, compiled or not."""
     names = [name for name in dir(counters) if not name.startswith("_")]
     return {name: getattr(counters, name) for name in names}
-
-
-def _spawn(
-    work: Awaitable[Any],
-    done: Callable[[Any], None],
-    failed: Callable[[BaseException], None],
-) -> None:
-    """Drive a script's coroutine on the reactor."""
-    running: Deferred[Any]
-    if isinstance(work, Deferred):
-        running = work
-    else:
-        assert isinstance(work, Coroutine)
-        running = Deferred.fromCoroutine(work)
-    running.addCallbacks(done, lambda failure: failed(failure.value))
-
-
-def _ha1_of(subscribers: SqlSubscribers, log: Logger) -> Any:
-    """Fit the subscriber table to the registrar: b"" says the database is away, and means 503."""
-
-    def ask(username: bytes, realm: bytes, then: Callable[[str | None], None]) -> None:
-        def failed(error: UacproxyError) -> None:
-            log.warn("subscriber table: {why}", why=str(error))
-            then("")
-
-        subscribers.ha1_of(text(username), text(realm), then, failed)
-
-    return ask
