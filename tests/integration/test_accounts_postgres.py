@@ -17,7 +17,7 @@ from uacproxy.accounts.schema import make_tables, subscriber_table, uacreg_table
 from uacproxy.accounts.sql import SqlAccountSource
 from uacproxy.accounts.subscribers import SqlSubscribers
 from uacproxy.errors import ConfigError, StoreUnavailable, UacproxyError
-from uacproxy.uac.account import Account
+from uacproxy.uac.account import Account, BadRow
 
 NUMBERS = itertools.count(1)
 ROW = {
@@ -67,8 +67,8 @@ def bench(postgres_server: Postgres) -> Iterator[Bench]:
     pytest_twisted.blockon(bench.source.close())
 
 
-def loaded(source: SqlAccountSource) -> Deferred[tuple[list[Account], list[str]]]:
-    answer: Deferred[tuple[list[Account], list[str]]] = Deferred()
+def loaded(source: SqlAccountSource) -> Deferred[tuple[list[Account], list[BadRow]]]:
+    answer: Deferred[tuple[list[Account], list[BadRow]]] = Deferred()
     source.load(lambda accounts, skipped: answer.callback((accounts, skipped)), answer.errback)
     return answer
 
@@ -85,7 +85,7 @@ async def test_accounts_are_read_whole_and_one_by_one(bench: Bench) -> None:
     bench.sql("UPDATE uacreg SET auth_proxy = '' WHERE l_uuid = '00007'")
     accounts, skipped = await loaded(bench.source)
     assert len(accounts) == 2499
-    assert skipped == ["account '00007': auth_proxy: is empty"]
+    assert [str(why) for why in skipped] == ["account '00007': auth_proxy: is empty"]
     one = await loaded_one(bench.source, "00008")
     assert one == accounts[7]
     assert await loaded_one(bench.source, "unknown") is None

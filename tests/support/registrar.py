@@ -26,7 +26,7 @@ from uacproxy.sip.names import (
     WWW_AUTHENTICATE,
 )
 from uacproxy.sip.uri import Uri
-from uacproxy.uac.account import Account
+from uacproxy.uac.account import Account, BadRow
 from uacproxy.uac.send import SendOutcome
 
 Reply = Callable[[Message], Message | None]
@@ -70,8 +70,10 @@ def account(l_uuid: str = "u1", **columns: object) -> Account:
 class ListedAccounts:
     """Fits ``AccountSource``; a list, or an error to fail with."""
 
+    name = "a list"
+
     def __init__(
-        self, clock: SteppingClock, accounts: Sequence[Account], skipped: Sequence[str] = ()
+        self, clock: SteppingClock, accounts: Sequence[Account], skipped: Sequence[BadRow] = ()
     ) -> None:
         self._clock = clock
         self.accounts = list(accounts)
@@ -81,7 +83,7 @@ class ListedAccounts:
 
     def load(
         self,
-        then: Callable[[list[Account], list[str]], None],
+        then: Callable[[list[Account], list[BadRow]], None],
         failed: Callable[[UacproxyError], None],
     ) -> None:
         self.loads += 1

@@ -14,6 +14,7 @@ from tests.support.log import KeptLog
 from uacproxy.accounts.sql import SqlAccountSource
 from uacproxy.errors import ConfigError, StoreUnavailable, UacproxyError
 from uacproxy.uac.account import Account, BadRow
+from uacproxy.uac.account_settings import NO_SETTINGS
 
 VERSION_1 = """CREATE TABLE uacreg (
     id INTEGER PRIMARY KEY NOT NULL,
@@ -61,8 +62,8 @@ class Bench:
             database.executemany(INSERT, [(l_uuid,) for l_uuid in l_uuids])
         database.close()
 
-    def load(self) -> tuple[list[Account], list[str]]:
-        found: list[tuple[list[Account], list[str]]] = []
+    def load(self) -> tuple[list[Account], list[BadRow]]:
+        found: list[tuple[list[Account], list[BadRow]]] = []
 
         def failed(error: UacproxyError) -> None:
             raise error
@@ -96,7 +97,7 @@ def test_a_first_start_finds_empty_tables_it_has_made_itself(bench: Bench) -> No
         versions = dict(database.execute("SELECT table_name, table_version FROM version"))
         columns = [row[1] for row in database.execute("PRAGMA table_info(uacreg)")]
     database.close()
-    assert versions == {"version": 1, "uacreg": 6, "subscriber": 7}
+    assert versions == {"version": 1, "uacreg": 6, "subscriber": 7, "uacproxy_account": 1}
     assert columns[-5:] == ["flags", "reg_delay", "contact_addr", "contact_user", "socket"]
     assert bench.log.lines == []
 
@@ -120,7 +121,7 @@ def test_a_bad_row_is_skipped_with_a_sentence_and_costs_no_other(bench: Bench) -
     bench.sql("UPDATE uacreg SET realm = CAST(x'ff' AS TEXT) WHERE l_uuid = 'c'")
     accounts, skipped = bench.load()
     assert [account.l_uuid for account in accounts] == ["a"]
-    assert skipped == [
+    assert [str(why) for why in skipped] == [
         "account 'b': auth_proxy: is empty",
         "account 'c': realm: is not UTF-8",
     ]
@@ -160,7 +161,7 @@ def test_a_name_that_is_there_twice_counts_once(bench: Bench) -> None:
     bench.insert("a", "a", "b")
     accounts, skipped = bench.load()
     assert [account.l_uuid for account in accounts] == ["a", "b"]
-    assert skipped == ["account 'a': l_uuid: is there twice"]
+    assert [str(why) for why in skipped] == ["account 'a': l_uuid: is there twice"]
 
 
 def test_a_missing_column_is_told_by_its_name(bench: Bench) -> None:
@@ -280,3 +281,27 @@ def test_urls_as_kamailio_writes_them_are_understood(url: str, shown: str) -> No
     if url.startswith("postgres"):
         pytest.importorskip("psycopg")
     assert SqlAccountSource(url, run_in_thread=at_once, log=KeptLog()).name == shown
+
+
+def test_settings_beyond_kamailios_columns_come_from_a_table_of_ours(bench: Bench) -> None:
+    bench.load()
+    bench.insert("a", "b", "c")
+    bench.sql(
+        "INSERT INTO uacproxy_account (l_uuid, name, value) VALUES"
+        " ('a', 'transport', 'TCP'), ('a', 'did', '4930123*  4930456'), ('a', 'later', 'x'),"
+        " ('b', 'did_source', 'the moon')"
+    )
+    (first, other), skipped = bench.load()
+    assert (first.settings.transport, first.settings.did) == ("tcp", ("4930123*", "4930456"))
+    assert (other.l_uuid, other.settings) == ("c", NO_SETTINGS)
+    assert [why.column for why in skipped] == ["did_source"]
+    assert "there is no setting 'later'" in bench.log.told("warn")[0]
+    assert bench.load_one("a") == first
+
+
+def test_a_table_without_ours_beside_it_has_accounts_all_the_same(bench: Bench) -> None:
+    bench.load()
+    bench.insert("a")
+    bench.sql("DROP TABLE uacproxy_account")
+    assert bench.l_uuids() == ["a"]
+    assert bench.load_one("a") is not None

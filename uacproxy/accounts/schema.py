@@ -1,4 +1,4 @@
-"""The tables of Kamailio we share, as its own scripts create them.
+"""The tables of Kamailio we share, as its own scripts create them, and the one that is ours.
 
 ``uacreg`` is schema version 6, ``subscriber`` version 7; the table ``version`` holds
 these numbers. The names of indexes are those of Kamailio's PostgreSQL and SQLite scripts.
@@ -16,6 +16,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     UniqueConstraint,
     insert,
     text,
@@ -23,7 +24,10 @@ from sqlalchemy import (
 
 UACREG_VERSION: Final = 6
 SUBSCRIBER_VERSION: Final = 7
+SETTINGS_VERSION: Final = 1
 VERSION_VERSION: Final = 1
+
+SETTINGS_TABLE: Final = "uacproxy_account"
 
 # columns that came after version 1; a table of an older version lacks some of them
 LATER_COLUMNS: Final = frozenset(
@@ -78,6 +82,20 @@ def subscriber_table(name: str = "subscriber", metadata: MetaData | None = None)
     return table
 
 
+def settings_table(schema: str | None = None, metadata: MetaData | None = None) -> Table:
+    """Return our own table: settings of accounts that Kamailio has no column for."""
+    return Table(
+        SETTINGS_TABLE,
+        metadata if metadata is not None else MetaData(),
+        Column("id", Integer, primary_key=True),
+        _words("l_uuid", 64),
+        _words("name", 64),
+        Column("value", Text, nullable=False),
+        UniqueConstraint("l_uuid", "name", name=f"{SETTINGS_TABLE}_idx"),
+        schema=schema,
+    )
+
+
 def version_table(metadata: MetaData | None = None, schema: str | None = None) -> Table:
     """Return the table that says of which version the others are."""
     return Table(
@@ -94,16 +112,18 @@ def version_table(metadata: MetaData | None = None, schema: str | None = None) -
 def make_tables(
     connection: Connection, *, uacreg: str = "uacreg", subscriber: str = "subscriber"
 ) -> None:
-    """Create all three tables with their version rows, in a database that has none of them."""
+    """Create all tables with their version rows, in a database that has none of them."""
     metadata = MetaData()
     uacreg_table(uacreg, metadata)
     subscriber_table(subscriber, metadata)
+    settings_table(None, metadata)
     version = version_table(metadata)
     metadata.create_all(connection)
     versions = {
         "version": VERSION_VERSION,
         uacreg: UACREG_VERSION,
         subscriber: SUBSCRIBER_VERSION,
+        SETTINGS_TABLE: SETTINGS_VERSION,
     }
     rows = [{"table_name": name, "table_version": number} for name, number in versions.items()]
     connection.execute(insert(version), rows)

@@ -16,8 +16,10 @@ from twisted.internet.defer import Deferred
 from uacproxy.accounts.database import Database, RunInThread, is_storable
 from uacproxy.accounts.schema import (
     LATER_COLUMNS,
+    SETTINGS_TABLE,
     UACREG_VERSION,
     make_tables,
+    settings_table,
     split_name,
     uacreg_table,
     version_table,
@@ -25,13 +27,14 @@ from uacproxy.accounts.schema import (
 from uacproxy.errors import UacproxyError
 from uacproxy.ports import Log
 from uacproxy.uac.account import COLUMNS, Account, BadRow, check_row
+from uacproxy.uac.account_settings import ACCOUNT_SETTINGS
 
 PAGE: Final = 1000  # rows fetched at a time
 
 
 class _Loaded(NamedTuple):
     accounts: list[Account]
-    skipped: list[str]
+    skipped: list[BadRow]
     warnings: list[str]
 
 
@@ -69,10 +72,10 @@ class SqlAccountSource:
 
     def load(
         self,
-        then: Callable[[list[Account], list[str]], None],
+        then: Callable[[list[Account], list[BadRow]], None],
         failed: Callable[[UacproxyError], None],
     ) -> None:
-        """Give all accounts, and a sentence for each row that was skipped.
+        """Give all accounts, and what is wrong with each row that was skipped.
 
         Calls:
             failed: with StoreUnavailable when the database cannot be read now, with
@@ -101,12 +104,11 @@ class SqlAccountSource:
             if not is_storable(l_uuid):
                 return None
             question = select(*columns).where(self._table.c.l_uuid == l_uuid)
-            row = connection.execute(question).first()
-            if row is None:
-                return None
-            return check_row(
-                {column.name: value for column, value in zip(columns, row, strict=True)}
-            )
+            for values in connection.execute(question):
+                row = {column.name: value for column, value in zip(columns, values, strict=True)}
+                if row["l_uuid"] == l_uuid:  # MySQL finds it in capitals too
+                    return check_row(row, self._settings(connection, l_uuid).get(l_uuid, ()))
+            return None
 
         self._database.ask(read, then, failed)
 
@@ -120,15 +122,20 @@ class SqlAccountSource:
         columns = self._columns(connection)
         self._check_version(connection, found.warnings)
         names = [column.name for column in columns]
+        settings = self._settings(connection)
+        names_set = {name for rows in settings.values() for name, _ in rows}
+        for name in sorted(names_set.difference(ACCOUNT_SETTINGS)):
+            found.warnings.append(f"{SETTINGS_TABLE}: there is no setting {name!a}; it is ignored")
         seen: set[str] = set()
         question = select(*columns).order_by(self._table.c.l_uuid)
         for row in connection.execution_options(yield_per=PAGE).execute(question):
             try:
-                account = check_row(dict(zip(names, row, strict=True)))
+                values = dict(zip(names, row, strict=True))
+                account = check_row(values, settings.get(str(values["l_uuid"]), ()))
                 if account.l_uuid in seen:  # a table made without its unique index
                     raise BadRow(account.l_uuid, "l_uuid", "is there twice")
             except BadRow as error:
-                found.skipped.append(str(error))
+                found.skipped.append(error)
             else:
                 seen.add(account.l_uuid)
                 found.accounts.append(account)
@@ -157,6 +164,20 @@ class SqlAccountSource:
                 f"{self._database.name}: table {self._table_name} has no column {missing[0]}"
             )
         return [self._table.c[name] for name in COLUMNS if name in there]
+
+    def _settings(
+        self, connection: Connection, l_uuid: str | None = None
+    ) -> dict[str, list[tuple[str, str]]]:
+        """Return names and values of all accounts, or of one; nothing where there is no table."""
+        found: dict[str, list[tuple[str, str]]] = {}
+        if inspect(connection).has_table(SETTINGS_TABLE, schema=self._schema):
+            columns = settings_table(self._schema).c
+            question = select(columns.l_uuid, columns.name, columns.value)
+            if l_uuid is not None:
+                question = question.where(columns.l_uuid == l_uuid)
+            for owner, name, value in connection.execute(question):
+                found.setdefault(str(owner), []).append((str(name), str(value or "")))
+        return found
 
     def _check_version(self, connection: Connection, warnings: list[str]) -> None:
         if not inspect(connection).has_table("version", schema=self._schema):

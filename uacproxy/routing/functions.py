@@ -18,6 +18,7 @@ from uacproxy.sip.grammar import octets_of, text
 from uacproxy.sip.names import FROM, TO
 from uacproxy.sip.uri import Uri, parse_uri
 from uacproxy.uac.account import Account
+from uacproxy.uac.account_credentials import credentials_of
 from uacproxy.uac.asserted import assert_identity
 from uacproxy.uac.auth import Attempts, authorize, use_again
 from uacproxy.uac.contact_user import ContactSeal
@@ -337,18 +338,7 @@ class UacFunctions:
     def _account_credentials(self, l_uuid: str) -> CredentialList:
         accounts = self._features.accounts
         account = None if accounts is None else accounts.account(l_uuid)
-        if account is None:
-            return CredentialList([])
-        return CredentialList(
-            [
-                Credential(
-                    username=octets_of(account.auth_username),
-                    realm=octets_of(account.realm),
-                    password=octets_of(account.auth_password),
-                    ha1=octets_of(account.auth_ha1),
-                )
-            ]
-        )
+        return CredentialList([]) if account is None else credentials_of(account)
 
     # -- remote registrations ----------------------------------------------------------
 

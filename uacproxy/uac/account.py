@@ -7,11 +7,17 @@ character in a column that reaches the wire makes the row unusable.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol, final
 
 from uacproxy.errors import FeatureError, UacproxyError
+from uacproxy.uac.account_settings import (
+    NO_SETTINGS,
+    AccountSettings,
+    SettingRefused,
+    parse_account_settings,
+)
 
 MAX_NUMBER: Final = 2**32 - 1  # RFC 3261 20.19: delta-seconds
 MAX_ID: Final = 2**63 - 1
@@ -50,7 +56,7 @@ class Account:
     """An account as its row says; two are equal when every column but ``id`` is.
 
     Text that is not set is empty. ``auth_ha1`` is in small letters and wins over
-    ``auth_password``; one of them is set.
+    ``auth_password``; one of them, or an HA1 among the settings, is set.
     """
 
     l_uuid: str  # names the account; user of the Contact unless contact_user is set
@@ -69,6 +75,7 @@ class Account:
     contact_addr: str = ""  # HOST[:PORT][;params]; empty: reg_contact_addr
     contact_user: str = ""
     socket: str = ""  # PROTO:HOST:PORT to send from; empty: any
+    settings: AccountSettings = NO_SETTINGS  # beyond the columns
     id: int = field(default=0, compare=False)
 
     def __repr__(self) -> str:
@@ -82,12 +89,16 @@ class Account:
 class AccountSource(Protocol):
     """Where accounts come from; the callables run in a later turn, exactly one of them once."""
 
+    @property
+    def name(self) -> str:
+        """Return where that is, as a log may show it."""
+
     def load(
         self,
-        then: Callable[[list[Account], list[str]], None],
+        then: Callable[[list[Account], list[BadRow]], None],
         failed: Callable[[UacproxyError], None],
     ) -> None:
-        """Give all accounts, and a sentence for each row that was skipped."""
+        """Give all accounts, and what is wrong with each row that was skipped."""
 
     def load_one(
         self,
@@ -98,13 +109,14 @@ class AccountSource(Protocol):
         """Give one account, None where no row has this l_uuid; a bad row fails with BadRow."""
 
 
-def check_row(row: Mapping[str, object]) -> Account:
+def check_row(row: Mapping[str, object], settings: Sequence[tuple[str, str]] = ()) -> Account:
     """Turn a row of the table into an account.
 
     Args:
         row: values by column name; a column the table lacks is not set, one we do not
             know is ignored. Numbers may come as text, text as numbers or octets: SQLite
             keeps what it was given.
+        settings: names and values of the account's rows in our own table.
 
     Raises:
         BadRow: the row breaks a rule of the table and is to be skipped.
@@ -117,7 +129,12 @@ def check_row(row: Mapping[str, object]) -> Account:
     for column in REQUIRED:
         if not text[column] and (row.get(column) is not None or column in NEVER_UNSET):
             raise BadRow(l_uuid, column, "is empty")
-    if not text["auth_password"] and not text["auth_ha1"]:
+    try:
+        beside = parse_account_settings(settings)[0] if settings else NO_SETTINGS
+    except SettingRefused as error:
+        raise BadRow(l_uuid, error.name, error.why) from None
+    has_ha1 = text["auth_ha1"] or beside.ha1_sha256 or beside.ha1_sha512_256
+    if not text["auth_password"] and not has_ha1:
         raise BadRow(l_uuid, "auth_password", "is empty, and so is auth_ha1")
     ha1 = text["auth_ha1"].lower()
     if ha1 and (len(ha1) not in _HA1_LENGTHS or not _HEX.issuperset(ha1)):
@@ -139,6 +156,7 @@ def check_row(row: Mapping[str, object]) -> Account:
         contact_addr=text["contact_addr"],
         contact_user=text["contact_user"],
         socket=text["socket"],
+        settings=beside,
         id=_number(row, l_uuid, "id", MAX_ID),
     )
 

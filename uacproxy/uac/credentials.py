@@ -19,7 +19,7 @@ from uacproxy.uac.settings import parse_credential as parse_line
 class Credential:
     """A username with a password or an HA1 for one realm, or for any (realm b"")."""
 
-    __slots__ = ("_ha1", "_ha1_hash", "_password", "realm", "username")
+    __slots__ = ("_ha1", "_ha1_hash", "_ha1s", "_password", "realm", "username")
 
     def __init__(
         self,
@@ -29,6 +29,7 @@ class Credential:
         *,
         ha1: bytes = b"",
         ha1_algorithm: bytes = b"",
+        ha1s: dict[bytes, bytes] | None = None,
     ) -> None:
         """Keep what proves a user.
 
@@ -39,12 +40,14 @@ class Credential:
             ha1: hexadecimal H(username:realm:password); wins over ``password``.
             ha1_algorithm: its hash; b"" where only its length tells: 32 digits are MD5,
                 64 are taken for whatever of that length the peer asks for.
+            ha1s: further ones by the name of their hash, ``b"SHA-256"``; each wins for its own.
         """
         self.username = username
         self.realm = realm
         self._password = password
         self._ha1 = ha1.lower()
         self._ha1_hash = ha1_algorithm.removesuffix(b"-sess").upper()
+        self._ha1s = {} if ha1s is None else ha1s
 
     def fits(self, realm: bytes) -> bool:
         """Tell whether this is a credential for ``realm``."""
@@ -52,14 +55,19 @@ class Credential:
 
     def can_answer(self, algorithm: Algorithm) -> bool:
         """Tell whether an HA1 can be had for this algorithm."""
-        if not self._ha1:
+        if algorithm.hash_name in self._ha1s:
             return True
+        if not self._ha1:
+            return not self._ha1s or len(self._password) > 0
         if self._ha1_hash and self._ha1_hash != algorithm.hash_name:
             return False
         return len(self._ha1) == algorithm.digits
 
     def ha1(self, algorithm: Algorithm, realm: bytes) -> bytes:
         """Return the HA1 for a realm this credential fits; ask ``can_answer`` before."""
+        known = self._ha1s.get(algorithm.hash_name)
+        if known is not None:
+            return known
         if self._ha1:
             return self._ha1
         return compute_ha1(algorithm, self.username, realm, self._password)

@@ -12,10 +12,11 @@ from typing import Final, NamedTuple, final
 from uacproxy.errors import FeatureError, OwnMistake, UnsupportedChallenge
 from uacproxy.ports import Random, Target
 from uacproxy.sip.fields import parse_delta, retry_after
-from uacproxy.sip.grammar import LARGEST, octets_of
+from uacproxy.sip.grammar import LARGEST
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import AUTHORIZATION, MIN_EXPIRES, PROXY_AUTHORIZATION
 from uacproxy.uac.account import Account
+from uacproxy.uac.account_credentials import credentials_of
 from uacproxy.uac.auth import (
     Attempts,
     Authorized,
@@ -24,7 +25,6 @@ from uacproxy.uac.auth import (
     authorize_ahead,
     build_authorization,
 )
-from uacproxy.uac.credentials import Credential, CredentialList
 from uacproxy.uac.nonces import NonceBook
 from uacproxy.uac.register_request import FIRST_CSEQ, RegisterRequest
 from uacproxy.uac.register_response import read_granted, readable
@@ -86,7 +86,7 @@ class RegisterExchange:
         self._from_tag = b""
         self._cseq = 0
         self._min_expires = 0  # s, learnt from a 423
-        self._credentials = CredentialList([_credential_of(account)])
+        self._credentials = credentials_of(account)
         self._nonces = NonceBook(1)
         self._attempts = Attempts()
         self._raises = 0
@@ -221,12 +221,3 @@ class RegisterExchange:
             return RegistrationInput.FAILED
         self._min_expires = longer
         return RegistrationInput.TOO_BRIEF
-
-
-def _credential_of(account: Account) -> Credential:
-    return Credential(
-        username=octets_of(account.auth_username),
-        realm=octets_of(account.realm),
-        password=octets_of(account.auth_password),
-        ha1=octets_of(account.auth_ha1),
-    )

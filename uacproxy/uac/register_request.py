@@ -28,6 +28,7 @@ from uacproxy.sip.uri import SIP, Uri, parse_uri
 from uacproxy.uac.account import Account, BadRow
 
 LINE: Final = b"line"
+TRANSPORT: Final = b"transport"
 FIRST_CSEQ: Final = 10
 
 _MAX_FORWARDS: Final = b"70"
@@ -63,6 +64,9 @@ class RegisterRequest:
         self.next_hop = parse_uri(self.request_uri)
         if account.auth_proxy:
             self.next_hop = _parse(account, "auth_proxy", octets_of(account.auth_proxy))
+        transport = octets_of(account.settings.transport)
+        if transport and self.next_hop.param(TRANSPORT) is None and not self.next_hop.headers:
+            self.next_hop = parse_uri(self.next_hop.raw + b";transport=" + transport)
         self._user_agent = user_agent
 
     def build(self, call_id: bytes, from_tag: bytes, cseq: int, expires: int) -> Message:

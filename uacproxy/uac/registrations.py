@@ -124,11 +124,11 @@ class RegistrationTable:
         if source is not None and self._release is None:
             source.load(self._loaded, self._load_failed)
 
-    def _loaded(self, accounts: list[Account], skipped: list[str]) -> None:
+    def _loaded(self, accounts: list[Account], skipped: list[BadRow]) -> None:
         if self._release is not None:
             return
         for why in skipped[:MOST_SKIPPED_TOLD]:
-            self._log.warn("{why}; it is not registered", why=why)
+            self._log.warn("{why}; it is not registered", why=str(why))
         if len(skipped) > MOST_SKIPPED_TOLD:
             more = len(skipped) - MOST_SKIPPED_TOLD
             self._log.warn("{more} more accounts are not registered", more=more)
