@@ -280,6 +280,7 @@ class Parts:
             resolver=self.resolver,
             table=self.table,
             udp_limit=self.config.sip.udp_limit,
+            default_socket=self.config.uac.default_socket,
         )
         return RegistrationTable(
             settings=uac,

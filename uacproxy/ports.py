@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, Protocol
 
+from uacproxy.settings import ListenAddress
 from uacproxy.sip.uri import Uri
 from uacproxy.sip.via import Via
 
@@ -83,8 +84,14 @@ class Flow(Protocol):
 class Transports(Protocol):
     """All our listeners and connections."""
 
-    def flow_to(self, target: Target) -> Flow | None:
-        """Return a flow to ``target``; None where we have no listener of its kind."""
+    def flow_to(self, target: Target, socket: ListenAddress | None = None) -> Flow | None:
+        """Return a flow to ``target``; None where we have no listener of its kind.
+
+        With ``socket`` it leaves from that listener and no other.
+        """
+
+    def listens_on(self, socket: ListenAddress) -> bool:
+        """Tell whether ``socket`` is one of our listeners, by transport, address and port."""
 
     def is_ours(self, host: bytes, port: int | None, transport: bytes | None) -> bool:
         """Tell whether a URI or sent-by names one of our listeners (``port`` None: the default)."""

@@ -296,3 +296,24 @@ async def test_the_listener_that_leads_to_the_peer_is_chosen() -> None:
         assert service.sockets.flow_to(Target(b"TCP", "127.0.0.1", 9)) is None
         assert service.sockets.flow_to(Target(UDP, "no.address.example", 9)) is None
         assert service.sockets.flow_to(Target(UDP, "127.0.0.1", 9)) == ANY
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_request_leaves_by_the_listener_named_and_by_no_other() -> None:
+    words = ("udp:127.0.0.1:0", "udp:127.0.0.2:0", "udp:[::1]:0", "tcp:127.0.0.2:0")
+    async with Service(*words) as service, UdpPeer() as peer:
+        first, second, six, stream = service.sockets.local_addresses
+        target = Target(UDP, *peer.address)
+        flow = service.sockets.flow_to(target, second)
+        assert flow is not None
+        flow.send(b"hello", None)
+        _, source = await peer.heard.get()
+        assert source == (second.host, second.port)
+        over_tcp = service.sockets.flow_to(target._replace(transport=b"TCP"), stream)
+        assert over_tcp is not None and over_tcp.local == (stream.host, stream.port)
+        assert service.sockets.flow_to(target, stream) is None
+        assert service.sockets.flow_to(target, six) is None
+        strange = first._replace(port=stream.port)
+        assert service.sockets.flow_to(target, strange) is None
+        assert not service.sockets.listens_on(strange)
+        assert service.sockets.listens_on(six._replace(host="0:0:0:0:0:0:0:1"))

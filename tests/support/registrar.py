@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from tests.support.clock import SteppingClock
 from uacproxy.errors import UacproxyError
 from uacproxy.ports import Target
+from uacproxy.settings import ListenAddress
 from uacproxy.sip.build import build_response
 from uacproxy.sip.digest import Challenge, DigestCredentials, parse_credentials
 from uacproxy.sip.digest_hash import compute_ha1, compute_response, find_algorithm
@@ -206,6 +207,7 @@ class ScriptedRegistrar:
         notify: Callable[[SendOutcome], None],
         *,
         target: Target | None = None,
+        socket: ListenAddress | None = None,
     ) -> Answering:
         self.requests.append(request)
         self.at.append(self.clock.seconds())

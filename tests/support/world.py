@@ -31,6 +31,7 @@ from uacproxy.routing.runner import Runner
 from uacproxy.routing.scope import Scope
 from uacproxy.routing.script import Script, load_script
 from uacproxy.routing.settings import RuleSettings
+from uacproxy.settings import ListenAddress
 from uacproxy.sip.grammar import text
 from uacproxy.sip.limits import LimitSettings
 from uacproxy.sip.message import Message
@@ -264,10 +265,17 @@ class World:
             self._flows[key] = WorldFlow(self, (host, port), transport)
         return self._flows[key]
 
-    def flow_to(self, target: Target) -> Flow | None:
+    def flow_to(self, target: Target, socket: ListenAddress | None = None) -> Flow | None:
+        if socket is not None and (
+            not self.listens_on(socket) or socket.transport != target.transport
+        ):
+            return None
         if target.transport == b"TCP" and not self.has_tcp:
             return None
         return self.flow(target.port, target.host, target.transport)
+
+    def listens_on(self, socket: ListenAddress) -> bool:
+        return (socket.host, socket.port) == HERE
 
     def is_ours(self, uri: Any, port: int | None = None, transport: bytes | None = None) -> bool:
         """Serve both as ``Transports.is_ours`` and as the wiring's."""

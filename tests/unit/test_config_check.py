@@ -33,8 +33,10 @@ def errors_of(tmp_path: Path, text: str) -> list[str]:
             "u.ini:2: [sip] listen: udp:127.0.0.1:5060 stands there twice",
         ),
         (
+            "[sip]\nlisten = udp:127.0.0.1:5070 tcp:127.0.0.1\n"
             "[uac]\ndefault_socket = udp:127.0.0.1:5060\n",
-            "u.ini:2: [uac] default_socket: not available in this version; leave it out",
+            "u.ini:4: [uac] default_socket: udp:127.0.0.1:5060 is none of [sip] listen, which has "
+            "udp:127.0.0.1:5070 tcp:127.0.0.1:5060",
         ),
         (
             "[uac]\nrr_from_store_param =\n",
@@ -218,3 +220,11 @@ def test_what_works_and_may_not_be_meant_is_a_warning(
     tmp_path: Path, text: str, about: list[str]
 ) -> None:
     assert warned(tmp_path, text) == about
+
+
+def test_a_default_socket_that_is_listened_on_is_taken_however_its_address_is_spelled(
+    tmp_path: Path,
+) -> None:
+    text = "[sip]\nlisten = udp:[0:0::1]:5070\n[uac]\ndefault_socket = udp:[::1]:5070\n"
+    config = load(written(tmp_path, text))
+    assert config.uac.default_socket == (b"UDP", "::1", 5070)

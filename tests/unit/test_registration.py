@@ -20,6 +20,7 @@ from tests.support.registrar import (
 from uacproxy.counters import RegistrationCounters
 from uacproxy.errors import OwnMistake
 from uacproxy.ports import Target
+from uacproxy.settings import ListenAddress
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import EXPIRES
 from uacproxy.sip.uri import Uri
@@ -53,6 +54,7 @@ class Held:
         notify: Callable[[SendOutcome], None],
         *,
         target: Target | None = None,
+        socket: ListenAddress | None = None,
     ) -> Held:
         assert self.notify is None, "a second REGISTER"
         self.sent.append(request)

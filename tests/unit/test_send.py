@@ -11,6 +11,7 @@ from tests.support.registrar import CountingRandom
 from uacproxy.counters import TransactionCounters
 from uacproxy.errors import OwnMistake
 from uacproxy.ports import HostPort, Target
+from uacproxy.settings import ListenAddress
 from uacproxy.sip.build import build_request, build_response
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import CALL_ID, CSEQ, FROM, TO, VIA
@@ -66,7 +67,12 @@ class Wire:
 class Bench:
     """A sender with all three of its ports; the name resolves to ``targets``."""
 
-    def __init__(self, *targets: Target, udp_limit: int = 1300) -> None:
+    def __init__(
+        self,
+        *targets: Target,
+        udp_limit: int = 1300,
+        default_socket: ListenAddress | None = None,
+    ) -> None:
         self.clock = SteppingClock()
         self.targets = list(targets)
         self.resolved = 0
@@ -74,6 +80,7 @@ class Bench:
         self.does: dict[tuple[bytes, str], int] = {}
         self.sent: list[tuple[bytes, str, bytes]] = []
         self.outcomes: list[SendOutcome] = []
+        self.pinned: list[ListenAddress] = []  # the sockets flows were asked from
         self.table = TransactionTable(
             clock=self.clock,
             random=CountingRandom(),
@@ -81,10 +88,21 @@ class Bench:
             user=None,  # type: ignore[arg-type]  # no request comes in
         )
         self.sender = RequestSender(
-            transports=self, resolver=self, table=self.table, udp_limit=udp_limit
+            transports=self,
+            resolver=self,
+            table=self.table,
+            udp_limit=udp_limit,
+            default_socket=default_socket,
         )
 
-    def flow_to(self, target: Target) -> Wire | None:
+    def listens_on(self, socket: ListenAddress) -> bool:
+        return socket.host == "192.0.2.100"
+
+    def flow_to(self, target: Target, socket: ListenAddress | None = None) -> Wire | None:
+        if socket is not None:
+            self.pinned.append(socket)
+            if not self.listens_on(socket) or socket.transport != target.transport:
+                return None
         return None if target.transport in self.no_listener else Wire(self, target)
 
     def is_ours(self, host: bytes, port: int | None, transport: bytes | None) -> bool:
@@ -97,8 +115,15 @@ class Bench:
     def answer(self, octets: bytes, status: int, wire: Wire) -> None:
         self.table.response_received(build_response(parse_message(octets), status), wire)
 
-    def send(self, request: Message | None = None, target: Target | None = None) -> Sending:
-        return self.sender.send(request or options(), PEER, self.outcomes.append, target=target)
+    def send(
+        self,
+        request: Message | None = None,
+        target: Target | None = None,
+        socket: ListenAddress | None = None,
+    ) -> Sending:
+        return self.sender.send(
+            request or options(), PEER, self.outcomes.append, target=target, socket=socket
+        )
 
     def let(self, seconds: float) -> None:
         self.clock.run_until(self.clock.seconds() + seconds)
@@ -253,6 +278,49 @@ def test_udp_is_tried_for_what_is_long_when_tcp_fails() -> None:
     bench.let(1.0)
     assert [transport for transport, _, _ in bench.sent] == [b"TCP", b"UDP"]
     assert bench.outcome.status == 200
+
+
+OUR_UDP = ListenAddress(b"UDP", "192.0.2.100", 5060)
+OUR_TCP = ListenAddress(b"TCP", "192.0.2.100", 5060)
+NOT_OURS = ListenAddress(b"UDP", "192.0.2.101", 5060)
+
+
+def test_a_socket_named_is_the_one_every_target_is_reached_from() -> None:
+    bench = Bench(FIRST, SECOND, default_socket=NOT_OURS)
+    bench.does[b"UDP", "192.0.2.1"] = 503
+    bench.send(socket=OUR_UDP)
+    bench.let(1.0)
+    assert (bench.outcome.target, bench.pinned) == (SECOND, [OUR_UDP, OUR_UDP])
+
+
+def test_the_default_socket_is_that_of_a_request_that_names_none() -> None:
+    bench = Bench(FIRST, default_socket=OUR_UDP)
+    bench.send()
+    bench.let(1.0)
+    assert (bench.outcome.status, bench.pinned) == (200, [OUR_UDP])
+
+
+def test_a_socket_decides_the_transport_that_the_next_hop_left_open() -> None:
+    bench = Bench(OPEN)
+    bench.send(socket=OUR_TCP)
+    bench.let(1.0)
+    assert [transport for transport, _, _ in bench.sent] == [b"TCP"]
+
+
+@pytest.mark.parametrize(
+    ("socket", "why"),
+    [
+        (OUR_TCP, "tcp:192.0.2.100:5060 does not fit the next hop's transport and address"),
+        (NOT_OURS, "udp:192.0.2.101:5060 is no listener of ours"),
+    ],
+)
+def test_nothing_leaves_by_another_socket_than_the_one_named(
+    socket: ListenAddress, why: str
+) -> None:
+    bench = Bench(FIRST)
+    bench.send(socket=socket)
+    bench.let(1.0)
+    assert (bench.outcome.status, bench.outcome.why, bench.sent) == (503, why, [])
 
 
 def test_what_is_abandoned_sends_nothing_more_and_tells_nobody() -> None:

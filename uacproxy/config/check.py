@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from ipaddress import ip_address
 
 from uacproxy.config.ini import ConfigErrors, read_config
 from uacproxy.config.schema import RULE_PREFIX, SECTIONS, Config
@@ -17,6 +18,7 @@ from uacproxy.config.script import check_script
 from uacproxy.config.values import keys_of, value_text
 from uacproxy.errors import ConfigError
 from uacproxy.routing.settings import RuleSettings
+from uacproxy.settings import ListenAddress
 
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
 
@@ -34,6 +36,24 @@ def check_listen(config: Config) -> list[ConfigError]:
         config.error("sip", "listen", f"{address} stands there twice") for address in sorted(twice)
     ]
     return errors
+
+
+def check_default_socket(config: Config) -> list[ConfigError]:
+    """The socket that requests of our own leave from is one we listen on."""
+    wanted = config.uac.default_socket
+    if wanted is None or not config.was_read("sip", "listen"):
+        return []
+    if any(_is_same_socket(wanted, listening) for listening in config.sip.listen):
+        return []
+    there = " ".join(str(listening) for listening in config.sip.listen)
+    why = f"{wanted} is none of [sip] listen, which has {there or 'none'}"
+    return [config.error("uac", "default_socket", why)]
+
+
+def _is_same_socket(one: ListenAddress, other: ListenAddress) -> bool:
+    if (one.transport, one.port) != (other.transport, other.port):
+        return False
+    return ip_address(one.host) == ip_address(other.host)
 
 
 def check_restore(config: Config) -> list[ConfigError]:
@@ -196,7 +216,7 @@ def check_files(config: Config) -> list[ConfigError]:
 def check_not_yet(config: Config) -> list[ConfigError]:
     """What this version cannot do is refused, not silently left undone."""
     why = "not available in this version; leave it out"
-    later = {"uac": ("default_socket", "event_callback"), "tls": ("cert", "key", "ca")}
+    later = {"uac": ("event_callback",), "tls": ("cert", "key", "ca")}
     return [
         config.error(section, key, why)
         for section, keys in later.items()
@@ -208,6 +228,7 @@ def check_not_yet(config: Config) -> list[ConfigError]:
 CHECKS: tuple[Check, ...] = (
     check_not_yet,
     check_listen,
+    check_default_socket,
     check_restore,
     check_auth_variables,
     check_registration,

@@ -158,9 +158,15 @@ class Endpoint:
             self._flows[remote] = flow
         return flow
 
-    def flow_to(self, target: Target) -> Flow | None:
+    def flow_to(self, target: Target, socket: ListenAddress | None = None) -> Flow | None:
         """Return a flow to a UDP target; there is no other transport here."""
+        if socket is not None and not self.listens_on(socket):
+            return None
         return self.flow((target.host, target.port)) if target.transport == b"UDP" else None
+
+    def listens_on(self, socket: ListenAddress) -> bool:
+        """Tell whether ``socket`` is this endpoint."""
+        return socket == (b"UDP", *self.address)
 
     def is_ours(self, host: bytes, port: int | None, transport: bytes | None) -> bool:
         """Tell whether a URI or sent-by names this endpoint."""

@@ -15,6 +15,7 @@ from uacproxy.sip.limits import LimitSettings
 from uacproxy.transport.addresses import (
     LocalAddresses,
     canonical_address,
+    family_of,
     is_loopback,
     is_wildcard,
 )
@@ -133,14 +134,21 @@ class SocketSet:
             listener.close()
         return self._streams.close()
 
-    def flow_to(self, target: Target) -> Flow | None:
+    def flow_to(self, target: Target, socket: ListenAddress | None = None) -> Flow | None:
         """Return a flow to an address; None for a transport or family we do not listen on.
 
         Of several listeners the best is the one bound to the address the kernel would
         send from; then one on loopback for a loopback target; then a wildcard; then the
         first in the order of the setting, loopback last. A TCP connection is opened by
         the first send and comes from the chosen listener's address.
+
+        Args:
+            target: where to.
+            socket: the listener to leave from; None where that is not it, or does not
+                fit the target.
         """
+        if socket is not None:
+            return self._flow_from(socket, target)
         known = self._found.get(target)
         if known is not None:
             return known
@@ -159,6 +167,30 @@ class SocketSet:
         if target.transport == b"TCP":
             chosen = self._nearest(self._tcp, host)
             return None if chosen is None else self._streams.flow(chosen, host, target.port)
+        return None
+
+    def _flow_from(self, socket: ListenAddress, target: Target) -> Flow | None:
+        listening = self._listening_on(socket)
+        host = canonical_address(target.host)
+        if listening is None or host is None or target.transport != listening.transport:
+            return None
+        if family_of(host) != family_of(listening.host):
+            return None
+        udp = self._udp.get(listening)
+        if udp is not None:
+            return udp.flow(host, target.port)
+        return self._streams.flow(listening, host, target.port)
+
+    def listens_on(self, socket: ListenAddress) -> bool:
+        """Tell whether ``socket`` is bound; an address may be spelled another way."""
+        return self._listening_on(socket) is not None
+
+    def _listening_on(self, socket: ListenAddress) -> ListenAddress | None:
+        host = canonical_address(socket.host)
+        for each in self.local_addresses:
+            if each.transport == socket.transport and each.port == socket.port:
+                if canonical_address(each.host) == host:
+                    return each
         return None
 
     def is_ours(self, host: bytes, port: int | None, transport: bytes | None) -> bool:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol, final
 
 from uacproxy.errors import OwnMistake
 from uacproxy.ports import Flow, Resolver, Target, Transports
+from uacproxy.settings import ListenAddress
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import VIA
 from uacproxy.sip.uri import Uri
@@ -73,6 +74,7 @@ class Sender(Protocol):
         notify: Callable[[SendOutcome], None],
         *,
         target: Target | None = None,
+        socket: ListenAddress | None = None,
     ) -> Sending:
         """Send a request; see ``RequestSender``."""
 
@@ -87,6 +89,8 @@ class RequestSender:
         table: of the transactions.
         udp_limit: octets above which TCP is tried first where the next hop left the choice
             open (18.1.1); 0 never switches.
+        default_socket: the listener a request leaves from that names none; None takes
+            the one nearest to the target.
     """
 
     def __init__(
@@ -96,11 +100,13 @@ class RequestSender:
         resolver: Resolver,
         table: ClientTransactions,
         udp_limit: int = 1300,
+        default_socket: ListenAddress | None = None,
     ) -> None:
         self._transports = transports
         self._resolver = resolver
         self._table = table
         self._udp_limit = udp_limit
+        self._default_socket = default_socket
 
     def send(
         self,
@@ -109,6 +115,7 @@ class RequestSender:
         notify: Callable[[SendOutcome], None],
         *,
         target: Target | None = None,
+        socket: ListenAddress | None = None,
     ) -> Sending:
         """Send a request until somebody answers, or nobody is left to ask.
 
@@ -118,6 +125,8 @@ class RequestSender:
             notify: hears how it ended, exactly once. It is called before ``send`` returns
                 where that is known at once: no target, no listener for one.
             target: goes first, as one that has answered before.
+            socket: the listener to leave from, also to every further target; its
+                transport is taken where the next hop names none.
 
         Raises:
             OwnMistake: an INVITE, which may have more than one answer, or an ACK.
@@ -132,6 +141,7 @@ class RequestSender:
             request,
             next_hop,
             notify,
+            self._default_socket if socket is None else socket,
         )
         under_way.start(target)
         return under_way
@@ -149,6 +159,7 @@ class SentRequest:
         "_request",
         "_resolved",
         "_resolver",
+        "_socket",
         "_table",
         "_target",
         "_targets",
@@ -169,6 +180,7 @@ class SentRequest:
         request: Message,
         next_hop: Uri,
         notify: Callable[[SendOutcome], None],
+        socket: ListenAddress | None,
     ) -> None:
         self.over = False
         self._transports = transports
@@ -178,6 +190,7 @@ class SentRequest:
         self._request = request
         self._next_hop = next_hop
         self._notify = notify
+        self._socket = socket
         self._resolved = False
         self._targets: list[Target] = []  # still to be tried
         self._tried: list[Target] = []
@@ -217,9 +230,12 @@ class SentRequest:
         while self._targets:
             target = self._targets.pop(0)
             self._tried.append(target)
-            flow = self._transports.flow_to(target)
+            socket = self._socket
+            if socket is not None and not target.chosen:
+                target = target._replace(transport=socket.transport, chosen=True)
+            flow = self._transports.flow_to(target, socket)
             if flow is None:
-                self._why = "no listener of ours fits the next hop's transport and address"
+                self._why = self._why_no_flow()
                 continue
             request = self._request_for(flow)
             if not target.chosen and flow.transport == b"UDP" and self._is_too_long(request):
@@ -239,6 +255,14 @@ class SentRequest:
         else:
             self._resolved = True
             self._resolver.resolve(self._next_hop, self._targets_found)
+
+    def _why_no_flow(self) -> str:
+        socket = self._socket
+        if socket is None:
+            return "no listener of ours fits the next hop's transport and address"
+        if self._transports.listens_on(socket):
+            return f"{socket} does not fit the next hop's transport and address"
+        return f"{socket} is no listener of ours"
 
     def _request_for(self, flow: Flow) -> Message:
         request = self._request.branch_copy()
