@@ -232,7 +232,8 @@ def test_any_octets_are_a_uri_or_an_error(raw: bytes) -> None:
         return
     assert uri.raw == raw
     assert uri.equals(uri)
-    assert uri.equals(parse_uri(raw.replace(b"%41", b"A")))
+    if uri.is_sip or uri.scheme == b"tel":  # others are compared octet by octet
+        assert uri.equals(parse_uri(raw.replace(b"%41", b"A")))
 
 
 @given(ANY, ANY)
