@@ -4,6 +4,8 @@
 PYTHON ?= python3
 CONFIG ?= etc/uacproxy.ini
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
+BASE ?= build/before.json
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile
@@ -14,14 +16,15 @@ DEBIAN := tests/debian-packages.sh
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo run test check bench compiled interpreted core venv servers clean
+.PHONY: help demo run test check bench bench-compare compiled interpreted core venv servers clean
 
 help:
 	@echo "make demo         set everything up and show two calls through uacproxy"
 	@echo "make run          serve in the foreground  (CONFIG=$(CONFIG))"
 	@echo "make test         run every test, interpreted and compiled  (PYTEST_ARGS=)"
 	@echo "make check        format, lint, types, floors"
-	@echo "make bench        measure, and write build/bench.json"
+	@echo "make bench        measure, and write build/bench.json  (BENCH_ARGS=)"
+	@echo "make bench-compare  what a change did  (BASE=$(BASE))"
 	@echo "make compiled     compile the core, or fail"
 	@echo "make interpreted  remove the compiled core"
 	@echo "make venv         the Python environment alone  (PYTHON=$(PYTHON))"
@@ -35,7 +38,10 @@ run: core
 
 bench: core
 	@mkdir -p build
-	@$(BIN)/python bench/bench.py
+	@$(BIN)/python bench/bench.py $(BENCH_ARGS)
+
+bench-compare: .venv/ready
+	@$(BIN)/python bench/bench.py --compare $(BASE)
 
 # First as plain Python, without what takes long, then compiled and with everything.
 test: servers .venv/ready-for-tests

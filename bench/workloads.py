@@ -1,0 +1,105 @@
+"""What is measured with SIPp: the workloads, and the systems each is measured on.
+
+W1 trunk call with From replaced and restored by Record-Route; W1D the same by dialog
+variables; W2 the provider asks for credentials; W4 the call bridged; W5 INFO inside
+standing dialogs; W6 REGISTERs that arrive here. (W3, our own registrations, has no SIPp
+caller.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from systems import HERE, kamailio_command, uacproxy_command
+
+CALLS = HERE / "calls"
+
+Command = Callable[[Path], "list[str] | None"]
+
+
+class Workload(NamedTuple):
+    """One workload; ``systems`` by name, the second is what the first is compared with."""
+
+    name: str
+    title: str
+    caller: str  # scenario below calls/
+    callee: str  # empty: the system answers itself
+    systems: dict[str, Command]
+    unit: str = "call"
+    stands: bool = False  # calls begin in 10 s, then each sends a unit every 10 s, four times
+
+
+def _uacproxy(**words: str) -> Command:
+    filled = {"UAC": "", "RULE": "", "TARGET": "relay = sip:127.7.0.2:5070", "TAIL": "", **words}
+    return lambda run: uacproxy_command(run, CALLS / "uacproxy.ini", **filled)
+
+
+def _kamailio(*defines: str) -> Command:
+    lines = "\n".join(f"#!define {word}" for word in defines)
+    return lambda run: kamailio_command(run, CALLS / "kamailio.cfg", DEFINES=lines)
+
+
+_CREDENTIAL = "credential = trunk01:provider.example.net:s3cret01"
+_DIALOG = {"UAC": "restore_dlg = yes", "RULE": "track = yes"}
+_W1 = _uacproxy()
+
+WORKLOADS = {
+    one.name: one
+    for one in (
+        Workload(
+            "w1",
+            "trunk call, identity by Record-Route",
+            "caller.xml",
+            "callee.xml",
+            {"uacproxy": _W1, "kamailio": _kamailio("WITH_UAC")},
+        ),
+        Workload(
+            "w1d",
+            "trunk call, identity by dialog variables",
+            "caller.xml",
+            "callee.xml",
+            {"uacproxy": _uacproxy(**_DIALOG), "kamailio": _kamailio("WITH_UAC", "WITH_DLG")},
+        ),
+        Workload(
+            "w2",
+            "trunk call, the provider challenges with 407",
+            "caller.xml",
+            "callee_407.xml",
+            {
+                "uacproxy": _uacproxy(UAC=_CREDENTIAL, RULE="auth = trunk01"),
+                "kamailio": _kamailio("WITH_UAC", "WITH_AUTH"),
+            },
+        ),
+        Workload(
+            "w4",
+            "bridged call, beside our own W1",
+            "caller.xml",
+            "callee.xml",
+            {"uacproxy": _uacproxy(TARGET="bridge = sip:127.7.0.2:5070"), "uacproxy w1": _W1},
+        ),
+        Workload(
+            "w5",
+            "INFO inside standing dialogs",
+            "caller_info.xml",
+            "callee_info.xml",
+            {"uacproxy": _W1, "kamailio": _kamailio("WITH_UAC")},
+            unit="INFO",
+            stands=True,
+        ),
+        Workload(
+            "w6",
+            "REGISTER at the local registrar",
+            "register.xml",
+            "",
+            {
+                "uacproxy": _uacproxy(
+                    TAIL="[registrar]\nauthenticate = no", TARGET="relay = sip:127.7.0.2:5070"
+                ),
+                "kamailio": _kamailio("WITH_REGISTRAR"),
+            },
+            unit="REGISTER",
+        ),
+    )
+}
