@@ -10,6 +10,7 @@ import json
 from typing import Final, final
 
 from uacproxy.errors import OwnMistake, ParseError, StoreCorrupt
+from uacproxy.ports import Flow
 from uacproxy.sip.build import build_request
 from uacproxy.sip.grammar import octets_of, text
 from uacproxy.sip.message import Message
@@ -249,6 +250,16 @@ def uac_dialog(request: Message, response: Message) -> UaDialog:
         local_cseq=request.cseq.number,
         secure=request.request_uri[:5].lower() == b"sips:",
     )
+
+
+def contact_for(flow: Flow, user: bytes, *, secure: bool) -> bytes:
+    """Return the value of our Contact where the dialog's requests come by ``flow`` (8.1.1.8)."""
+    transport = flow.transport
+    if secure or transport == b"TLS":
+        return b"<sips:" + user + b"@" + flow.sent_by + b">"
+    if transport == b"UDP":
+        return b"<sip:" + user + b"@" + flow.sent_by + b">"
+    return b"<sip:" + user + b"@" + flow.sent_by + b";transport=" + transport.lower() + b">"
 
 
 def decode_ua_dialog(value: bytes) -> UaDialog:
