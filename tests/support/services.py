@@ -332,6 +332,11 @@ class Sipp:
         """Return HOST:PORT to reach it at."""
         return f"{LOOPBACK}:{self.port}"
 
+    def wait_until_listening(self) -> None:
+        """Wait until UDP to its port reaches it; a message would count as a call."""
+        wanted = f":{self.port:04X} "
+        self._server.wait_until(lambda: wanted in Path("/proc/net/udp").read_text())
+
     def finish(self, within: float = 60.0) -> SippResult:
         """Wait for its own end, at most ``within`` seconds, and read its logs."""
         try:
