@@ -30,7 +30,7 @@ from uacproxy.parts import Parts
 BEAT: Final = 0.02  # s, of the transactions' timers
 SWEEP: Final = 5.0  # s, between looks at expired dialogs and bindings
 COLLECT_AFTER: Final = 50_000  # objects made and not let go of
-REGISTRATION_BEAT: Final = 1.0  # s
+REGISTRATION_BEAT: Final = 0.05  # s, between two handfuls of REGISTER requests
 UNREGISTER_BOUND: Final = 5.0  # s, that a stop waits for registrars
 
 
@@ -86,6 +86,7 @@ class Application:
         if parts.registrations.enabled:
             parts.registrations.start()
             self._every(REGISTRATION_BEAT, parts.registrations.beat)
+            self._every(config.uac.reg_timer_interval, parts.registrations.plan)
         _calm_collector()
         for warning in warnings(config):
             self.log.warn("{warning}", warning=warning)

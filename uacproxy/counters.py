@@ -90,6 +90,8 @@ class RegistrationCounters:
         self.unanswered = 0  # of those, no final response at all
         self.mismatches = 0  # of those, a 2xx without our Contact
         self.unregistered = 0
+        self.transitions = 0  # from one state to another
+        self.connections_lost = 0  # accounts registered over a connection that broke
         self.bad_rows = 0  # accounts that could not be read, or not be made a REGISTER of
         self.load_failures = 0
         self.own_mistakes = 0  # exceptions out of our own code

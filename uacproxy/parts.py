@@ -292,6 +292,7 @@ class Parts:
             counters=self.registration_counters,
             log=self.log,
             user_agent=octets_of(self.config.sip.server_name),
+            store=self.store,
             heard=self._registration_changed,
         )
 
@@ -384,7 +385,13 @@ class Parts:
         if self._made_key:
             put_secret(self.store, RESTORE_KEY, self._made_key)
         if self.is_built:
-            cooperate(chain(self.tracker.written_again(), self.bindings.written_again()))
+            cooperate(
+                chain(
+                    self.tracker.written_again(),
+                    self.bindings.written_again(),
+                    self.registrations.written_again(),
+                )
+            )
 
     def _in_thread(self, work: Callable[[], Any]) -> Deferred[Any]:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)

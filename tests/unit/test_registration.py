@@ -24,10 +24,11 @@ from uacproxy.settings import ListenAddress
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import EXPIRES
 from uacproxy.sip.uri import Uri
-from uacproxy.uac.register_exchange import RegisterExchange
+from uacproxy.uac.register_exchange import RegisterExchange, RegisterPolicy
 from uacproxy.uac.register_request import RegisterRequest
 from uacproxy.uac.registration import TABLE, WAITS, Registration, RegistrationWiring
 from uacproxy.uac.registration_event import RegistrationEvent
+from uacproxy.uac.registration_history import SharedWords
 from uacproxy.uac.registration_states import RegistrationState as State
 from uacproxy.uac.send import SendOutcome
 
@@ -85,11 +86,11 @@ class Bench:
         self.clock = SteppingClock()
         self.sender = Held()
         self.events: list[RegistrationEvent] = []
+        self.turns = True  # there is room to send
         own, random = account(), CountingRandom()
         request = RegisterRequest(own, "192.0.2.100", b"")
         self.one = Registration(
             own,
-            RegisterExchange(own, request, random, keep_call_id=True),
             RegistrationWiring(
                 retry_interval=retry_interval,
                 clock=self.clock,
@@ -97,6 +98,12 @@ class Bench:
                 random=random,
                 sender=self.sender,
                 counters=RegistrationCounters(),
+                words=SharedWords(),
+                open_exchange=lambda one: RegisterExchange(
+                    own, request, one.series, random, RegisterPolicy()
+                ),
+                pick_refresh=lambda one: one.granted * 0.65,
+                take_turn=lambda _: self.turns,
                 changed=lambda _, event: self.events.append(event),
                 deadline_set=lambda *_: None,
             ),
@@ -113,6 +120,8 @@ class Bench:
             assert self.one.deadline is not None
             self.clock.run_until(self.one.deadline)
             self.one.due()
+        elif event == "resume":
+            self.one.resume(3600, 3000.0, 1000.0)
         else:
             getattr(self.one, event)()
 
@@ -129,6 +138,8 @@ ARROWS: list[tuple[list[Event], Event, State, int]] = [
     ([], "register", State.REGISTERING, 1),
     ([], "unregister", State.UNREGISTERING, 1),
     ([], "disable", State.DISABLED, 0),
+    ([], "resume", State.REGISTERED, 0),
+    (["resume"], "due", State.REFRESHING, 1),
     (["disable"], "enable", State.DELAYED, 0),
     (["disable"], "register", State.REGISTERING, 1),
     (["disable"], "unregister", State.UNREGISTERING, 1),
@@ -259,6 +270,29 @@ def test_a_request_that_fails_before_send_returns_is_told_in_order() -> None:
         (State.REGISTERING, State.BACKING_OFF),
     ]
     assert bench.one.last is not None and bench.one.last.why == "no address"
+
+
+def test_what_waits_for_its_turn_is_sent_when_it_has_come() -> None:
+    bench = Bench()
+    bench.turns = False
+    for each in GOING:
+        bench.let(each)
+    assert (bench.one.state, bench.sender.sent) == (State.REGISTERING, [])
+    bench.one.proceed()
+    assert len(bench.sender.sent) == 1
+    bench.let(C1)
+    assert bench.one.waits_for_turn
+    bench.let("due")
+    assert (bench.one.state, bench.one.waits_for_turn) == (State.BACKING_OFF, False)
+
+
+def test_a_series_that_waits_is_all_that_is_kept_between_exchanges() -> None:
+    bench = Bench()
+    events: list[Event] = [*GOING, C1, OK]
+    for each in events:
+        bench.let(each)
+    assert bench.one._exchange is None
+    assert [kept.nc for kept in bench.one.series.nonces] == [1]
 
 
 def test_a_second_register_of_an_account_is_a_mistake_of_ours() -> None:

@@ -30,7 +30,7 @@ from tests.support.registrar import (
 from uacproxy.counters import RegistrationCounters
 from uacproxy.errors import StoreUnavailable
 from uacproxy.manage.records import RECORD_FIELDS
-from uacproxy.ports import Random
+from uacproxy.ports import Random, Store
 from uacproxy.sip.build import build_response
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import AUTHORIZATION, CONTACT, EXPIRES, PROXY_AUTHORIZATION
@@ -65,11 +65,14 @@ class Bench:
         *script: Reply,
         accounts: Sequence[Account] | None = None,
         random: Random | None = None,
-        most_per_beat: int = 50,
         user_agent: bytes = b"",
+        store: Store | None = None,
+        beat: float = BEAT,
+        clock: SteppingClock | None = None,
         **settings: object,
     ) -> None:
-        self.clock = SteppingClock()
+        self.clock = clock or SteppingClock()
+        self.beat = beat
         self.registrar = ScriptedRegistrar(self.clock, *script)
         self.source = ListedAccounts(self.clock, [account()] if accounts is None else accounts)
         self.counters = RegistrationCounters()
@@ -87,7 +90,7 @@ class Bench:
             counters=self.counters,
             log=self.log,
             user_agent=user_agent,
-            most_per_beat=most_per_beat,
+            store=store,
             heard=self.events.append,
         )
         self.table.start()
@@ -96,7 +99,7 @@ class Bench:
     def let(self, seconds: float) -> None:
         until = self.clock.seconds() + seconds
         while self.clock.seconds() < until:
-            self.clock.run_until(min(self.clock.seconds() + BEAT, until))
+            self.clock.run_until(min(self.clock.seconds() + self.beat, until))
             self.table.beat()
 
     @property
@@ -482,27 +485,88 @@ def challenged_or_ok(request: Message) -> Message | None:
     return (ok() if request.has(AUTHORIZATION) else challenge(b"n1"))(request)
 
 
+def most_within(at: Sequence[float], span: float) -> int:
+    """Return the most of these times that lie within any ``span`` seconds."""
+    return max(sum(1 for one in at if since <= one < since + span) for since in at)
+
+
 def test_a_start_with_many_accounts_is_no_storm() -> None:
     accounts = [account(f"u{number}", r_username=f"t{number}") for number in range(95)]
-    bench = Bench(challenged_or_ok, accounts=accounts, most_per_beat=10)
-    for second in range(1, 10):
-        bench.let(1.0)
-        assert len(bench.requests) <= 20 * second + 10
-    bench.let(5.0)
+    bench = Bench(challenged_or_ok, accounts=accounts, beat=0.05, reg_rate_per_registrar=20)
+    bench.let(25.0)
     assert bench.table.gauges()["uac.regactive"] == 95
+    assert len(bench.requests) == 190
+    assert most_within(bench.registrar.at, 1.0) <= 22
+    assert len([at for at in bench.registrar.at if at < 2.0]) < 15  # slow start
+
+
+def test_the_rate_in_all_is_shared_by_registrars_in_turn() -> None:
+    accounts = [account(f"a{n}", r_username=f"a{n}", auth_proxy="sip:a.example") for n in range(90)]
+    accounts += [account(f"b{n}", r_username=f"b{n}", auth_proxy="sip:b.example") for n in range(9)]
+    bench = Bench(ok(), accounts=accounts, beat=0.05, reg_rate=10, reg_slow_start=0)
+    bench.let(2.2)
+    assert most_within(bench.registrar.at, 1.0) <= 11
+    assert bench.registrar.next_hops.count(b"sip:b.example") == 9
 
 
 def test_renewals_go_before_first_registrations() -> None:
     accounts = [account("u0", r_username="t0", flags=16)]
     accounts += [account(f"u{n}", r_username=f"t{n}", reg_delay=60) for n in range(1, 200)]
-    bench = Bench(ok(expires=120), accounts=accounts, most_per_beat=1)
-    bench.let(100.0)
+    bench = Bench(ok(expires=120), accounts=accounts, reg_rate=1)
+    bench.let(119.0)
     renewed = [
         at
         for one, at in zip(bench.registrar.requests, bench.registrar.at, strict=True)
         if one.to.uri == b"sip:t0@provider.example"
     ]
-    assert len(renewed) == 2 and renewed[1] < 100
+    assert len(renewed) == 2
+
+
+def test_nothing_expires_while_the_rate_permits() -> None:
+    """100 bindings of 60 s at 2 REGISTER requests a second: each has its turn every 50 s."""
+    accounts = [account(f"u{number}", r_username=f"t{number}") for number in range(100)]
+    bench = Bench(
+        ok(expires=60),
+        accounts=accounts,
+        random=SeededRandom(),
+        beat=0.1,
+        reg_rate=2,
+        reg_slow_start=0,
+    )
+    bench.let(120.0)
+    for _ in range(60):
+        bench.let(5.0)
+        assert bench.table.gauges()["uac.regactive"] == 100
+
+
+def test_accounts_granted_together_are_renewed_apart() -> None:
+    """A crowd has dispersed one refresh later: no second has much more than its share."""
+    accounts = [account(f"u{number}", r_username=f"t{number}") for number in range(1000)]
+    bench = Bench(ok(expires=200), accounts=accounts, random=SeededRandom(), beat=0.1)
+    bench.let(1200.0)
+    seconds = [int(at) for at in bench.registrar.at if 900.0 <= at < 1200.0]
+    mean = len(seconds) / 300
+    assert max(seconds.count(second) for second in set(seconds)) < 1.5 * mean
+
+
+def test_what_reg_timer_interval_plans_is_never_put_off() -> None:
+    accounts = [account(f"u{n}", r_username=f"t{n}", expires=1000) for n in range(40)]
+    bench = Bench(
+        ok(expires=1000),
+        accounts=accounts,
+        beat=0.1,
+        reg_timer_interval=50,
+        reg_rate=2,
+        reg_refresh_from=60,
+        reg_refresh_until=60,
+        reg_slow_start=0,
+    )
+    bench.let(650.0)
+    refreshes = sorted(bench.registrar.at[40:])
+    assert len(refreshes) == 40
+    firsts = sorted(bench.registrar.at[:40])
+    late = [b - a - 600.0 for a, b in zip(firsts, refreshes, strict=True)]
+    assert max(late) < 0.3
 
 
 def test_reg_active_off_sends_nothing_and_on_again_catches_up() -> None:

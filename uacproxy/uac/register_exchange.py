@@ -1,20 +1,21 @@
-"""The REGISTER requests of one account: what the next one says, what an answer means.
+"""One exchange of an account with its registrar: as many REGISTER requests as it takes.
 
-Call-ID and CSeq go on over all of them (RFC 3261 10.2.4). What the registrar taught is
-kept: the nonce, which the next REGISTER carries an answer to before it is asked for
-(RFC 7616 3.6), the shortest interval, and the target that answered.
+What the next request says, and what an answer means. What is to be known in the next
+exchange too is kept in the ``RegisterSeries`` of the account.
 """
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple, final
 
-from uacproxy.errors import FeatureError, OwnMistake, UnsupportedChallenge
+from uacproxy.errors import FeatureError, OwnMistake, ParseError, UnsupportedChallenge
 from uacproxy.ports import Random, Target
+from uacproxy.settings import SIP_PORT
 from uacproxy.sip.fields import parse_delta, retry_after
-from uacproxy.sip.grammar import LARGEST
+from uacproxy.sip.grammar import LARGEST, octets_of
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import AUTHORIZATION, MIN_EXPIRES, PROXY_AUTHORIZATION
+from uacproxy.sip.uri import Uri, is_host_port
 from uacproxy.uac.account import Account
 from uacproxy.uac.account_credentials import credentials_of
 from uacproxy.uac.auth import (
@@ -27,12 +28,18 @@ from uacproxy.uac.auth import (
 )
 from uacproxy.uac.nonces import NonceBook
 from uacproxy.uac.register_request import FIRST_CSEQ, RegisterRequest
-from uacproxy.uac.register_response import read_granted, readable
+from uacproxy.uac.register_response import (
+    read_granted,
+    read_redirection,
+    read_service_route,
+    readable,
+)
+from uacproxy.uac.register_series import PEER, RegisterSeries
 from uacproxy.uac.registration_states import RegistrationInput
 from uacproxy.uac.send import UNREACHED, SendOutcome
 
 MOST_RAISES: Final = 2  # answers to 423 in one exchange
-_PEER: Final = b""  # a book of nonces for each account knows one peer
+LACKS_OUTBOUND: Final = 439  # RFC 5626 11.6
 
 
 class Judgement(NamedTuple):
@@ -42,14 +49,25 @@ class Judgement(NamedTuple):
     why: str
     granted: int = 0  # s; with GRANTED only
     others: int = 0  # Contacts of somebody else in a 2xx
+    moved: bool = False  # with GRANTED: our Contact is to be another one from now on
+
+
+class RegisterPolicy(NamedTuple):
+    """What an operator has decided for all accounts."""
+
+    keep_call_id: bool = True
+    follow_redirect: bool = False  # one 3xx an exchange
+    learn_address: bool = False  # from received and rport
+    service_route: bool = False  # kept for the account's calls
 
 
 @final
 class RegisterExchange:
-    """One account's side of the conversation with its registrar.
+    """One account's side of the conversation; how many requests it has is bounded.
 
-    An exchange begins with ``open`` and has as many requests as it takes; how many is
-    bounded for each reason there is to send another.
+    Each reason there is to send one more has its own bound: answers to challenges by
+    ``Attempts``, a longer interval by ``MOST_RAISES``, a redirection, a 439 and a doubt by
+    one each.
     """
 
     __slots__ = (
@@ -58,68 +76,93 @@ class RegisterExchange:
         "_answer",
         "_asked",
         "_attempts",
-        "_call_id",
         "_credentials",
-        "_cseq",
-        "_from_tag",
-        "_keep_call_id",
-        "_min_expires",
         "_nonces",
+        "_policy",
         "_raises",
         "_random",
+        "_redirect",
         "_sent",
+        "_series",
         "request",
         "retry_after",
-        "target",
     )
 
     def __init__(
-        self, account: Account, request: RegisterRequest, random: Random, *, keep_call_id: bool
+        self,
+        account: Account,
+        request: RegisterRequest,
+        series: RegisterSeries,
+        random: Random,
+        policy: RegisterPolicy,
     ) -> None:
+        """Begin: what was tried in an earlier exchange does not count."""
         self.request = request
-        self.target: Target | None = None  # answered last
         self.retry_after = 0  # s, of the last answer
         self._account = account
+        self._series = series
         self._random = random
-        self._keep_call_id = keep_call_id
-        self._call_id = b""
-        self._from_tag = b""
-        self._cseq = 0
-        self._min_expires = 0  # s, learnt from a 423
+        self._policy = policy
         self._credentials = credentials_of(account)
-        self._nonces = NonceBook(1)
+        self._nonces = series.nonce_book(self._username)
         self._attempts = Attempts()
         self._raises = 0
+        self._redirect: Uri | None = None
         self._sent: Message | None = None  # last, without Via
         self._asked = 0  # s
         self._answer: Authorized | None = None  # to the challenge just received
         self._ahead = False  # the last request carried credentials unasked
+        if not policy.keep_call_id:
+            series.call_id = b""
 
-    def open(self) -> None:
-        """Begin an exchange: what was tried before does not count."""
-        self._attempts = Attempts()
-        self._raises = 0
-        self._answer = None
-        if not self._keep_call_id:
-            self._call_id = b""
+    def close(self) -> None:
+        """End: what serves the next exchange is kept in the series."""
+        self._series.keep_nonces(self._username, self._nonces)
+
+    @property
+    def _username(self) -> bytes:
+        return octets_of(self._account.auth_username)
+
+    # -- requests ----------------------------------------------------------------------------
+
+    @property
+    def next_hop(self) -> Uri:
+        """Return where the next request goes, once the target has failed."""
+        redirect = self._redirect
+        return self.request.next_hop if redirect is None else redirect
+
+    @property
+    def target(self) -> Target | None:
+        """Return the target to ask first."""
+        return self._series.target if self._redirect is None else None
 
     def next_request(self, *, removing: bool) -> Message:
         """Make the next REGISTER, without Via; ``removing`` takes the binding back."""
-        if not self._call_id or self._cseq >= LARGEST:
-            self._call_id = self._random.token()
-            self._from_tag = self._random.token()
-            self._cseq = FIRST_CSEQ
+        series = self._series
+        if not series.call_id or series.cseq >= LARGEST:
+            series.call_id = self._random.token()
+            series.from_tag = self._random.token()
+            series.cseq = FIRST_CSEQ
         else:
-            self._cseq += 1
-        self._asked = 0 if removing else max(self._account.expires, self._min_expires)
-        request = self.request.build(self._call_id, self._from_tag, self._cseq, self._asked)
+            series.cseq += 1
+        self._asked = 0 if removing else max(self._account.expires, series.min_expires)
+        redirect = self._redirect
+        request = self.request.build(
+            series.call_id,
+            series.from_tag,
+            series.cseq,
+            self._asked,
+            request_uri=b"" if redirect is None else redirect.raw,
+            old_contact=series.old_contact,
+            plain=series.is_plain,
+        )
         answer = self._answer
         self._answer = None
         if answer is not None:
             given = self._with_earlier_answers(request, answer)
             self._ahead = False
         else:
-            given = authorize_ahead(request, self._credentials, nonces=self._nonces, peer=_PEER)
+            given = authorize_ahead(request, self._credentials, nonces=self._nonces, peer=PEER)
             self._ahead = len(given) > 0
         for one in given:
             request.append(one.name, one.value)
@@ -138,11 +181,11 @@ class RegisterExchange:
         """Return the answer, and one anew to each other challenge known (RFC 3261 22.3)."""
         answers: list[Authorized] = []
         for credential in self._credentials:
-            for known in self._nonces.known(credential.username, _PEER):
+            for known in self._nonces.known(credential.username, PEER):
                 challenge = known.challenge
                 if known.name == answer.name and challenge.realm == answer.realm:
                     continue
-                nc = self._nonces.next_nc(credential.username, _PEER, known.name, challenge)
+                nc = self._nonces.next_nc(credential.username, PEER, known.name, challenge)
                 answers.append(
                     build_authorization(request, known.name, challenge, credential, nc=nc)
                 )
@@ -151,38 +194,86 @@ class RegisterExchange:
 
     # -- answers -----------------------------------------------------------------------------
 
-    def forget_target(self) -> None:
-        """Let the next request resolve anew."""
-        self.target = None
-        self.retry_after = 0
-
-    def judge(self, outcome: SendOutcome, *, removing: bool) -> Judgement:
-        """Say what came of the last request, and learn from it."""
+    def judge(self, outcome: SendOutcome, *, removing: bool, now: float) -> Judgement:
+        """Say what came of the last request, and learn from it; ``now`` is the clock's."""
         response = outcome.response
+        series = self._series
         if response is None:
-            self.forget_target()
+            series.target = None
+            self.retry_after = 0
             return Judgement(RegistrationInput.FAILED, outcome.why)
-        self.target = None if outcome.status == UNREACHED else outcome.target
+        if self._redirect is None:
+            series.target = None if outcome.status == UNREACHED else outcome.target
         self.retry_after = retry_after(response) or 0
         why = readable(response.reason)
         status = outcome.status
         if status < 300:
-            return self._succeeded(response, why, removing)
+            return self._succeeded(response, why, removing, now)
+        if status < 400:
+            return self._redirected(response, why)
         if status == 401 or status == 407:
             return self._challenged(response, why)
         if status == 403:
             return Judgement(self._refused(), why)
         if status == 423 and not removing:
             return Judgement(self._too_brief(response), why)
+        if status == LACKS_OUTBOUND and self.request.is_outbound and not series.is_plain:
+            series.is_plain = True
+            return Judgement(RegistrationInput.COMPLY, why)
         return Judgement(RegistrationInput.FAILED, why)
 
-    def _succeeded(self, response: Message, why: str, removing: bool) -> Judgement:
+    def _succeeded(self, response: Message, why: str, removing: bool, now: float) -> Judgement:
+        series = self._series
+        series.old_contact = b""
         if removing:
+            series.service_route = ()
             return Judgement(RegistrationInput.REMOVED, why)
         granted = read_granted(response, self.request, self._asked)
         if granted.expires <= 0:
             return Judgement(RegistrationInput.FAILED, granted.why, 0, granted.others)
-        return Judgement(RegistrationInput.GRANTED, why, granted.expires, granted.others)
+        if self._policy.service_route:
+            series.service_route = read_service_route(response)
+        moved = self._policy.learn_address and self._has_moved(response, now)
+        return Judgement(RegistrationInput.GRANTED, why, granted.expires, granted.others, moved)
+
+    def _has_moved(self, response: Message, now: float) -> bool:
+        """Learn where the registrar saw us (RFC 3261 18.2.1, RFC 3581 4).
+
+        The port is that of a datagram's source; that of a connection is nobody's to call.
+        """
+        try:
+            via = response.via
+        except ParseError:
+            return False
+        if not via.received and not via.rport:
+            return False
+        contact = self.request.contact
+        host = via.received or via.host
+        if b":" in host and host[:1] != b"[":
+            host = b"[" + host + b"]"
+        port = via.rport if via.rport and via.transport == b"UDP" else contact.port
+        if host.lower() == contact.host and (port or SIP_PORT) == (contact.port or SIP_PORT):
+            return False
+        public = host if port is None else b"%b:%d" % (host, port)
+        if not is_host_port(public):
+            return False
+        if not self._series.move(public, now):
+            return False
+        self._series.old_contact = contact.raw
+        return True
+
+    def _redirected(self, response: Message, why: str) -> Judgement:
+        """Follow one redirection (8.1.3.4), where an operator allows it."""
+        if not self._policy.follow_redirect:
+            return Judgement(RegistrationInput.FAILED, f"{why}: a redirection is not followed")
+        if self._redirect is not None:
+            return Judgement(RegistrationInput.FAILED, f"{why}: a second redirection")
+        redirect = read_redirection(response)
+        if redirect is None:
+            return Judgement(RegistrationInput.FAILED, f"{why}: to no SIP URI")
+        self._redirect = redirect
+        self._attempts = Attempts()
+        return Judgement(RegistrationInput.COMPLY, why)
 
     def _challenged(self, response: Message, why: str) -> Judgement:
         sent = self._sent
@@ -195,7 +286,7 @@ class RegisterExchange:
                 self._credentials,
                 attempts=self._attempts,
                 nonces=self._nonces,
-                peer=_PEER,
+                peer=PEER,
             )
         except CredentialRefused as refusal:
             return Judgement(self._refused(), f"{why}: {refusal.why}")
@@ -219,5 +310,5 @@ class RegisterExchange:
         self._raises += 1
         if longer is None or longer <= self._asked or self._raises > MOST_RAISES:
             return RegistrationInput.FAILED
-        self._min_expires = longer
-        return RegistrationInput.TOO_BRIEF
+        self._series.min_expires = longer
+        return RegistrationInput.COMPLY

@@ -3,10 +3,14 @@
 Request-URI ``sip:r_domain``; To and From ``sip:r_username@r_domain``; Contact
 ``sip:l_uuid@contact_addr``, or ``sip:contact_user@contact_addr;line=l_uuid`` where a
 contact_user is set. The next hop is ``auth_proxy`` or the Request-URI; there is no Route.
+
+With RFC 5626 the Contact carries ``reg-id`` and an instance that is the same after each
+restart, and Supported says so; RFC 3327 5.1 has ``path`` there for the proxies on the way.
 """
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final, final
 
 from uacproxy.errors import ParseError
@@ -21,10 +25,11 @@ from uacproxy.sip.names import (
     EXPIRES,
     FROM,
     MAX_FORWARDS,
+    SUPPORTED,
     TO,
     USER_AGENT,
 )
-from uacproxy.sip.uri import SIP, Uri, parse_uri
+from uacproxy.sip.uri import SIP, Uri, parse_uri, with_host
 from uacproxy.uac.account import Account, BadRow
 
 LINE: Final = b"line"
@@ -42,13 +47,39 @@ class RegisterRequest:
         BadRow: a column that cannot become the URI it is meant for.
     """
 
-    def __init__(self, account: Account, contact_addr: str, user_agent: bytes) -> None:
+    __slots__ = (
+        "_contact_params",
+        "_supported",
+        "_user_agent",
+        "address_of_record",
+        "contact",
+        "contact_user",
+        "instance",
+        "is_outbound",
+        "l_uuid",
+        "next_hop",
+        "request_uri",
+    )
+
+    def __init__(
+        self,
+        account: Account,
+        contact_addr: str,
+        user_agent: bytes,
+        *,
+        public: bytes = b"",
+        outbound: bool = False,
+        path: bool = False,
+    ) -> None:
         """Prepare.
 
         Args:
             account: the row.
             contact_addr: HOST[:PORT][;params] where the account has none of its own.
             user_agent: of the field; b"" leaves it out.
+            public: HOST:PORT that replaces the one of the Contact; b"": none does.
+            outbound: speak RFC 5626.
+            path: take Path (RFC 3327).
         """
         l_uuid = octets_of(account.l_uuid)
         domain = octets_of(account.r_domain)
@@ -60,6 +91,8 @@ class RegisterRequest:
         if user:
             self.address_of_record = _with_user(account, "r_username", user, domain).raw
         self.contact = _contact_of(account, octets_of(account.contact_addr or contact_addr))
+        if public:
+            self.contact = parse_uri(with_host(self.contact, public))
         self.contact_user = octets_of(account.contact_user)
         self.next_hop = parse_uri(self.request_uri)
         if account.auth_proxy:
@@ -68,9 +101,39 @@ class RegisterRequest:
         if transport and self.next_hop.param(TRANSPORT) is None and not self.next_hop.headers:
             self.next_hop = parse_uri(self.next_hop.raw + b";transport=" + transport)
         self._user_agent = user_agent
+        self.is_outbound = outbound
+        self.instance = instance_of(account) if outbound else b""
+        self._contact_params = b""
+        tags: list[bytes] = []
+        if path or outbound:
+            tags.append(b"path")
+        if outbound:
+            tags.append(b"outbound")
+            self._contact_params = b';reg-id=1;+sip.instance="<' + self.instance + b'>"'
+        self._supported = b", ".join(tags)
 
-    def build(self, call_id: bytes, from_tag: bytes, cseq: int, expires: int) -> Message:
-        """Make one REGISTER without Via and credentials; ``expires`` 0 takes the binding back."""
+    def build(
+        self,
+        call_id: bytes,
+        from_tag: bytes,
+        cseq: int,
+        expires: int,
+        *,
+        request_uri: bytes = b"",
+        old_contact: bytes = b"",
+        plain: bool = False,
+    ) -> Message:
+        """Make one REGISTER without Via and credentials.
+
+        Args:
+            call_id: of the series.
+            from_tag: of the series.
+            cseq: number.
+            expires: s; 0 takes the binding back.
+            request_uri: another registrar's; b"": the account's.
+            old_contact: URI of one more Contact, to be taken back.
+            plain: nothing of RFC 5626, which a hop has refused.
+        """
         address = b"<" + self.address_of_record + b">"
         fields = [
             (TO, address),
@@ -82,9 +145,31 @@ class RegisterRequest:
         ]
         if self._user_agent:
             fields.append((USER_AGENT, self._user_agent))
-        fields.append((CONTACT, b"<" + self.contact.raw + b">"))
+        contact = b"<" + self.contact.raw + b">"
+        if not plain:
+            contact += self._contact_params
+        fields.append((CONTACT, contact))
+        if old_contact and old_contact != self.contact.raw:
+            fields.append((CONTACT, b"<" + old_contact + b">;expires=0"))
+        if self._supported and not (plain and self.is_outbound):
+            fields.append((SUPPORTED, self._supported))
         fields.append((EXPIRES, b"%d" % expires))
-        return build_request(b"REGISTER", self.request_uri, fields)
+        return build_request(b"REGISTER", request_uri or self.request_uri, fields)
+
+
+def instance_of(account: Account) -> bytes:
+    """Return the URN that names this account's user agent (RFC 5626 4.1), made of its names.
+
+    It is a UUID of version 5 in form (RFC 4122 4.3), so it outlives any restart without
+    being kept.
+    """
+    names = "\0".join((account.l_uuid, account.r_username, account.r_domain))
+    digest = bytearray(hashlib.sha256(names.encode("utf-8", "replace")).digest()[:16])
+    digest[6] = (digest[6] & 0x0F) | 0x50
+    digest[8] = (digest[8] & 0x3F) | 0x80
+    digits = bytes(digest).hex()
+    parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
+    return ("urn:uuid:" + "-".join(parts)).encode("ascii")
 
 
 def _contact_of(account: Account, contact_addr: bytes) -> Uri:

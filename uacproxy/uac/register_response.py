@@ -1,4 +1,8 @@
-"""What a registrar's 2xx says of our binding among others (RFC 3261 10.2.4)."""
+"""What a registrar's answer says: of our binding among others, and of where else to go.
+
+RFC 3261 10.2.4 for the Contacts of a 2xx, 8.1.3.4 for those of a 3xx; RFC 3608 for
+Service-Route.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,20 @@ from uacproxy.sip.grammar import split_list
 from uacproxy.sip.message import Message
 from uacproxy.sip.name_addr import NameAddr, parse_name_addr
 from uacproxy.sip.names import CONTACT
-from uacproxy.sip.uri import Uri
+from uacproxy.sip.uri import SIP, Uri
 from uacproxy.uac.register_request import LINE, RegisterRequest
 
 MOST_NAMED: Final = 3  # foreign Contacts told to the operator
 LONGEST_TEXT: Final = 160  # characters of what a peer wrote
 
-_EXACT: Final = 4
+MOST_ROUTES: Final = 8  # of a Service-Route; a longer one is not followed
+LONGEST_ROUTE: Final = 512  # octets of one of them
+
+_SERVICE_ROUTE: Final = b"service-route"
+_INSTANCE: Final = b"+sip.instance"
+
+_EXACT: Final = 5
+_BY_INSTANCE: Final = 4
 _BY_LINE: Final = 3
 _BY_USER: Final = 2
 _BY_CONTACT_USER: Final = 1
@@ -34,9 +45,9 @@ class Granted(NamedTuple):
 def read_granted(response: Message, request: RegisterRequest, asked: int) -> Granted:
     """Find our Contact and its time to live.
 
-    The best match counts: the very URI, else our ``line`` parameter, else our user, since
-    registrars rewrite hosts and drop parameters. The expiry is that Contact's own, else
-    that of the Expires field, else what we asked for.
+    The best match counts: the very URI, else our instance (RFC 5626), else our ``line``
+    parameter, else our user, since registrars rewrite hosts and drop parameters. The expiry
+    is that Contact's own, else that of the Expires field, else what we asked for.
     """
     best: NameAddr | None = None
     best_rank = _OTHER
@@ -59,6 +70,54 @@ def read_granted(response: Message, request: RegisterRequest, asked: int) -> Gra
         expires = asked
     why = "" if expires else "granted for 0 s"
     return Granted(expires, len(others), why)
+
+
+def read_redirection(response: Message) -> Uri | None:
+    """Return where a 3xx sends a REGISTER: the SIP URI of the highest q, None for none.
+
+    A Request-URI of REGISTER has no user (10.2), and one with headers cannot be one.
+    """
+    best: Uri | None = None
+    best_q = -1.0
+    for contact in _contacts(response):
+        try:
+            uri = contact.address
+        except ParseError:
+            continue
+        q = _q_of(contact)
+        if uri.scheme == SIP and not uri.user and not uri.headers and q > best_q:
+            best = uri
+            best_q = q
+    return best
+
+
+def _q_of(contact: NameAddr) -> float:
+    value = contact.param(b"q")
+    if value is None:
+        return 1.0
+    try:
+        return min(max(float(value), 0.0), 1.0)
+    except ValueError:
+        return 0.0
+
+
+def read_service_route(response: Message) -> tuple[bytes, ...]:
+    """Return the Service-Route of a 2xx (RFC 3608 5), none where it cannot be used whole."""
+    routes: list[bytes] = []
+    for value in response.fields(_SERVICE_ROUTE):
+        try:
+            parts = split_list(value)
+        except ParseError:
+            return ()
+        for part in parts:
+            try:
+                is_loose = parse_name_addr(part).address.param(b"lr") is not None
+            except ParseError:
+                return ()
+            if not is_loose or len(part) > LONGEST_ROUTE or len(routes) >= MOST_ROUTES:
+                return ()
+            routes.append(bytes(part))
+    return tuple(routes)
 
 
 def _contacts(response: Message) -> list[NameAddr]:
@@ -84,6 +143,10 @@ def _rank(contact: NameAddr, request: RegisterRequest) -> int:
         return _OTHER
     if uri.equals(request.contact):
         return _EXACT
+    if request.instance:
+        instance = contact.param(_INSTANCE)
+        if instance is not None and request.instance in instance:
+            return _BY_INSTANCE
     if request.contact_user:
         return _rank_by_line(uri, request)
     return _BY_USER if uri.user == request.l_uuid else _OTHER

@@ -18,8 +18,10 @@ from uacproxy.errors import OwnMistake
 from uacproxy.ports import Clock, Random, Target
 from uacproxy.uac.account import Account
 from uacproxy.uac.register_exchange import Judgement, RegisterExchange
-from uacproxy.uac.registration_delays import LONGEST_EXCHANGE, refresh_in, rejected_in, retry_in
+from uacproxy.uac.register_series import RegisterSeries
+from uacproxy.uac.registration_delays import LONGEST_EXCHANGE, rejected_in, retry_in
 from uacproxy.uac.registration_event import LastExchange, RegistrationEvent
+from uacproxy.uac.registration_history import SharedWords, noted
 from uacproxy.uac.registration_states import (
     IN_FLIGHT,
     ONLINE,
@@ -28,6 +30,8 @@ from uacproxy.uac.registration_states import (
     Wish,
 )
 from uacproxy.uac.send import UNANSWERED, Sender, Sending, SendOutcome
+
+MOVED_WITHIN: Final = 2.0  # s, until a new public address is registered
 
 _State = RegistrationState
 _Input = RegistrationInput
@@ -43,9 +47,13 @@ class RegistrationWiring:
         "counters",
         "deadline_set",
         "now_utc",
+        "open_exchange",
+        "pick_refresh",
         "random",
         "retry_interval",
         "sender",
+        "take_turn",
+        "words",
     )
 
     def __init__(
@@ -57,6 +65,10 @@ class RegistrationWiring:
         random: Random,
         sender: Sender,
         counters: RegistrationCounters,
+        words: SharedWords,
+        open_exchange: Callable[[Registration], RegisterExchange],
+        pick_refresh: Callable[[Registration], float],
+        take_turn: Callable[[Registration], bool],
         changed: Callable[[Registration, RegistrationEvent], None],
         deadline_set: Callable[[Registration, float], None],
     ) -> None:
@@ -66,6 +78,10 @@ class RegistrationWiring:
         self.random = random
         self.sender = sender
         self.counters = counters
+        self.words = words
+        self.open_exchange = open_exchange
+        self.pick_refresh = pick_refresh  # s until the binding just granted is renewed
+        self.take_turn = take_turn  # False: ``proceed`` is called when it is this one's turn
         self.changed = changed  # hears of each transition, when all else is done
         self.deadline_set = deadline_set  # hears of each new deadline, s on the clock's time
 
@@ -80,7 +96,12 @@ class Registration:
         "_failures",
         "_is_awaited",
         "_is_sending",
+        "_last_at_utc",
+        "_last_status",
+        "_last_target",
+        "_last_why",
         "_refusals",
+        "_retry_after",
         "_sending",
         "_sent_at",
         "_start_in",
@@ -88,36 +109,49 @@ class Registration:
         "_wish",
         "account",
         "bound_until",
+        "can_register",
         "deadline",
         "granted",
-        "last",
+        "history",
         "made_at_utc",
         "others",
+        "registrar",
+        "series",
         "since_utc",
         "state",
+        "waits_for_turn",
         "why",
     )
 
     def __init__(
-        self, account: Account, exchange: RegisterExchange | None, wiring: RegistrationWiring
+        self, account: Account, wiring: RegistrationWiring, *, can_register: bool = True
     ) -> None:
-        """Begin idle; without an ``exchange`` the account can only be disabled."""
+        """Begin idle; one of which no REGISTER can be made can only be disabled."""
         self.account = account
+        self.can_register = can_register
+        self.registrar = account.auth_proxy or account.r_domain  # shares a rate with others
+        self.series = RegisterSeries()
         self.state = _State.IDLE
         self.deadline: float | None = None  # s on the clock's time; None: nothing by itself
         self.made_at_utc = wiring.now_utc()
         self.since_utc = self.made_at_utc  # of the state
         self.why = ""  # the state was entered
-        self.last: LastExchange | None = None
+        self.history = b""
         self.granted = 0  # s
-        self.others = 0  # foreign Contacts in the last 2xx
-        self.bound_until = 0.0  # s on the clock's time: our binding lives so long
-        self._exchange = exchange
+        self.bound_until = 0.0  # s on the clock's time; 0.0: no binding
+        self.others = 0  # Contacts of others the registrar listed last
+        self.waits_for_turn = False  # to send
         self._wiring = wiring
-        self._start_in = 0.0
+        self._exchange: RegisterExchange | None = None  # while one is under way
         self._wish = Wish.NOTHING
+        self._start_in = 0.0  # s
+        self._retry_after = 0  # s, asked for by the last failure
         self._failures = 0  # in a row; and so the next
         self._refusals = 0
+        self._last_at_utc = 0.0  # 0.0: no exchange has ended yet
+        self._last_status = 0
+        self._last_why = ""
+        self._last_target: Target | None = None
         self._sent_at = 0.0
         self._sending: Sending | None = None
         self._is_awaited = False  # an outcome is
@@ -148,6 +182,23 @@ class Registration:
         return self.in_flight and exchange is not None and exchange.carries_credentials
 
     @property
+    def last(self) -> LastExchange | None:
+        """Return how the last REGISTER ended, None before there was one."""
+        if self._last_at_utc == 0.0:
+            return None
+        return LastExchange(self._last_at_utc, self._last_status, self._last_why, self._last_target)
+
+    @property
+    def failures(self) -> int:
+        """Return how many failures in a row there were, refusals left out."""
+        return self._failures
+
+    @property
+    def refusals(self) -> int:
+        """Return how many refusals in a row there were."""
+        return self._refusals
+
+    @property
     def next_at_utc(self) -> float:
         """Return when the next action is due, s of the epoch; 0.0: never by itself."""
         deadline = self.deadline
@@ -163,9 +214,32 @@ class Registration:
         """Register after ``delay`` s; an account whose ``expires`` is 0 rests instead."""
         if self.account.expires == 0:
             self._feed(_Input.REST)
-        elif self._exchange is not None:
+        elif self.can_register:
             self._start_in = delay
             self._feed(_Input.START)
+
+    def recall(self, failures: int, refusals: int, last: LastExchange | None) -> None:
+        """Take over what was known before a restart; called before ``start`` or ``resume``."""
+        self._failures = failures
+        self._refusals = refusals
+        if last is not None:
+            self._last_at_utc = last.at_utc
+            self._last_status = last.status
+            self._last_why = self._wiring.words.shared(last.why)
+            self._last_target = self._wiring.words.target(last.target)
+
+    def resume(self, granted: int, bound_for: float, refresh_in: float) -> None:
+        """Go on with a binding made before a restart: nothing is sent until it is renewed.
+
+        Args:
+            granted: s, as it was.
+            bound_for: s it has left.
+            refresh_in: s until it is renewed.
+        """
+        self.granted = granted
+        self.bound_until = self._wiring.clock.seconds() + bound_for
+        self._start_in = refresh_in
+        self._feed(_Input.RESUME)
 
     def start_disabled(self, why: str) -> None:
         """Begin disabled, for a reason an operator will read."""
@@ -181,9 +255,9 @@ class Registration:
         self._is_awaited = False
         if sending is not None:
             sending.abandon()
-        if self._exchange is not None:
-            self._exchange.forget_target()
-        self._ended(UNANSWERED, Judgement(_Input.FAILED, "gave up waiting for an answer"), None)
+        self.series.target = None
+        why = "the rate left no room" if self.waits_for_turn else "gave up waiting for an answer"
+        self._ended(UNANSWERED, Judgement(_Input.FAILED, why), None)
 
     def postpone(self, delay: float) -> None:
         """Set a deadline that was missed anew; for one who could not be told of it."""
@@ -192,6 +266,12 @@ class Registration:
         if deadline is not None and deadline <= now:
             self.deadline = now + delay
             self._wiring.deadline_set(self, now + delay)
+
+    def bring_forward(self, deadline: float) -> None:
+        """Do what is next at ``deadline``, s on the clock's time, unless it is due before."""
+        if not self.in_flight and self.deadline is not None and deadline < self.deadline:
+            self.deadline = deadline
+            self._wiring.deadline_set(self, deadline)
 
     def enable(self) -> None:
         """Undo ``disable``; anything but a disabled account goes on as it was."""
@@ -208,7 +288,7 @@ class Registration:
 
     def register(self) -> bool:
         """Send a REGISTER at once, disabled or not; False where there can be none."""
-        if self._exchange is None or self.account.expires == 0:
+        if not self.can_register or self.account.expires == 0:
             return False
         if self.state is _State.UNREGISTERING:
             self._wish = Wish.REGISTER
@@ -219,7 +299,7 @@ class Registration:
 
     def unregister(self) -> bool:
         """Take the binding back, known or not, and rest; False where no REGISTER can be made."""
-        if self._exchange is None:
+        if not self.can_register:
             return False
         disabled = self.state is _State.DISABLED or self._wish is Wish.DISABLE
         self._wish = Wish.DISABLE if disabled else Wish.REST
@@ -279,6 +359,10 @@ class Registration:
         self._wiring.deadline_set(self, deadline)
 
     def _tell(self, before: RegistrationState, after: RegistrationState, status: int) -> None:
+        words = self._wiring.words
+        self.history = noted(
+            self.history, self.since_utc, before, after, status, words.number_of(self.why)
+        )
         event = RegistrationEvent(
             self.account, before, after, status, self.why, self.since_utc, self.next_at_utc
         )
@@ -293,30 +377,45 @@ class Registration:
         return LONGEST_EXCHANGE
 
     def _refresh_delay(self) -> float:
-        return refresh_in(self.granted, self._wiring.random)
+        if self._start_in > 0.0:  # of a binding resumed
+            return self._start_in
+        return self._wiring.pick_refresh(self)
 
     def _retry_delay(self) -> float:
         wiring = self._wiring
-        return retry_in(self._failures, wiring.retry_interval, self._retry_after(), wiring.random)
+        return retry_in(self._failures, wiring.retry_interval, self._retry_after, wiring.random)
 
     def _rejected_delay(self) -> float:
-        return rejected_in(self._refusals, self._retry_after(), self._wiring.random)
-
-    def _retry_after(self) -> int:
-        exchange = self._exchange
-        return 0 if exchange is None else exchange.retry_after
+        return rejected_in(self._refusals, self._retry_after, self._wiring.random)
 
     # -- sending and hearing -------------------------------------------------------------------
 
     def _begin(self) -> None:
-        if self._exchange is not None:
-            self._exchange.open()
+        self._start_in = 0.0
+        self._exchange = self._wiring.open_exchange(self)
         self._send()
 
     def _send(self) -> None:
+        if self._is_awaited:
+            raise OwnMistake("a second REGISTER of an account")
+        if self._wiring.take_turn(self):
+            self._send_now()
+        else:
+            self.waits_for_turn = True
+
+    def proceed(self) -> None:
+        """Send what waited for its turn; called by whoever made it wait."""
+        self.waits_for_turn = False
+        self._send_now()
+        early = self._early
+        if early is not None:
+            self._early = None
+            self._take(early)
+
+    def _send_now(self) -> None:
         exchange = self._exchange
-        if exchange is None or self._is_awaited:
-            raise OwnMistake("a REGISTER that cannot be made, or a second one of an account")
+        if exchange is None:
+            raise OwnMistake("a REGISTER outside an exchange")
         wiring = self._wiring
         request = exchange.next_request(removing=self.state is _State.UNREGISTERING)
         self._sent_at = wiring.clock.seconds()
@@ -325,7 +424,7 @@ class Registration:
         self._is_sending = True
         try:
             self._sending = wiring.sender.send(
-                request, exchange.request.next_hop, self._heard, target=exchange.target
+                request, exchange.next_hop, self._heard, target=exchange.target
             )
         finally:
             self._is_sending = False
@@ -343,14 +442,24 @@ class Registration:
         exchange = self._exchange
         if exchange is None:
             raise OwnMistake("an answer to a REGISTER that was never made")
-        judgement = exchange.judge(outcome, removing=self.state is _State.UNREGISTERING)
+        judgement = exchange.judge(
+            outcome,
+            removing=self.state is _State.UNREGISTERING,
+            now=self._wiring.clock.seconds(),
+        )
         if outcome.response is None:
             self._wiring.counters.unanswered += 1
         self._ended(outcome.status, judgement, outcome.target)
 
     def _ended(self, status: int, judgement: Judgement, target: Target | None) -> None:
         counters = self._wiring.counters
-        self.last = LastExchange(self._wiring.now_utc(), status, judgement.why, target)
+        words = self._wiring.words
+        why = words.shared(judgement.why)
+        self._last_at_utc = self._wiring.now_utc()
+        self._last_status = status
+        self._last_why = why
+        self._last_target = words.target(target)
+        self.waits_for_turn = False
         what = judgement.what
         gives_up = self._wiring.retry_interval == 0
         if what is _Input.GRANTED:
@@ -378,11 +487,23 @@ class Registration:
                 self.bound_until = 0.0
             if gives_up:
                 what = _Input.GIVE_UP
-        self._feed(what, status, judgement.why)
+        exchange = self._exchange
+        if exchange is not None and what not in _GOES_ON:
+            self._retry_after = exchange.retry_after
+            exchange.close()
+            self._exchange = None
+            self.series.target = words.target(self.series.target)
+        self._feed(what, status, why)
+        if what is _Input.GRANTED and judgement.moved and self.state is _State.REGISTERED:
+            soon = self._wiring.random.uniform(0.0, MOVED_WITHIN)
+            self.bring_forward(self._wiring.clock.seconds() + soon)
 
     def _unbind(self) -> None:
         self.bound_until = 0.0
 
+
+_GOES_ON: Final = (_Input.CHALLENGE, _Input.DOUBT, _Input.COMPLY)
+"""Inputs after which the exchange has one more request."""
 
 _WHY: Final[dict[RegistrationInput, str]] = {
     _Input.START: "to be registered",
@@ -391,6 +512,7 @@ _WHY: Final[dict[RegistrationInput, str]] = {
     _Input.UNREGISTER: "to be unregistered",
     _Input.DISABLE: "disabled by an operator",
     _Input.REST: "not to be registered",
+    _Input.RESUME: "registered before the restart",
 }
 
 _R = Registration
@@ -401,6 +523,7 @@ TABLE: Final[dict[tuple[RegistrationState, RegistrationInput], _Row]] = {
     (_State.IDLE, _Input.REGISTER): (_State.REGISTERING, (_R._begin,)),
     (_State.IDLE, _Input.UNREGISTER): (_State.UNREGISTERING, (_R._begin,)),
     (_State.IDLE, _Input.DISABLE): (_State.DISABLED, ()),
+    (_State.IDLE, _Input.RESUME): (_State.REGISTERED, ()),
     (_State.DISABLED, _Input.START): (_State.DELAYED, ()),
     (_State.DISABLED, _Input.REGISTER): (_State.REGISTERING, (_R._begin,)),
     (_State.DISABLED, _Input.UNREGISTER): (_State.UNREGISTERING, (_R._begin,)),
@@ -413,14 +536,14 @@ TABLE: Final[dict[tuple[RegistrationState, RegistrationInput], _Row]] = {
     (_State.REGISTERING, _Input.GRANTED): (_State.REGISTERED, ()),
     (_State.REGISTERING, _Input.CHALLENGE): (_State.CHALLENGED, (_R._send,)),
     (_State.REGISTERING, _Input.DOUBT): (_State.REGISTERING, (_R._send,)),
-    (_State.REGISTERING, _Input.TOO_BRIEF): (_State.REGISTERING, (_R._send,)),
+    (_State.REGISTERING, _Input.COMPLY): (_State.REGISTERING, (_R._send,)),
     (_State.REGISTERING, _Input.FAILED): (_State.BACKING_OFF, ()),
     (_State.REGISTERING, _Input.REFUSED): (_State.REJECTED, ()),
     (_State.REGISTERING, _Input.GIVE_UP): (_State.DISABLED, ()),
     (_State.CHALLENGED, _Input.GRANTED): (_State.REGISTERED, ()),
     (_State.CHALLENGED, _Input.CHALLENGE): (_State.CHALLENGED, (_R._send,)),
     (_State.CHALLENGED, _Input.DOUBT): (_State.CHALLENGED, (_R._send,)),
-    (_State.CHALLENGED, _Input.TOO_BRIEF): (_State.CHALLENGED, (_R._send,)),
+    (_State.CHALLENGED, _Input.COMPLY): (_State.CHALLENGED, (_R._send,)),
     (_State.CHALLENGED, _Input.FAILED): (_State.BACKING_OFF, ()),
     (_State.CHALLENGED, _Input.REFUSED): (_State.REJECTED, ()),
     (_State.CHALLENGED, _Input.GIVE_UP): (_State.DISABLED, ()),
@@ -432,7 +555,7 @@ TABLE: Final[dict[tuple[RegistrationState, RegistrationInput], _Row]] = {
     (_State.REFRESHING, _Input.GRANTED): (_State.REGISTERED, ()),
     (_State.REFRESHING, _Input.CHALLENGE): (_State.CHALLENGED, (_R._send,)),
     (_State.REFRESHING, _Input.DOUBT): (_State.REFRESHING, (_R._send,)),
-    (_State.REFRESHING, _Input.TOO_BRIEF): (_State.REFRESHING, (_R._send,)),
+    (_State.REFRESHING, _Input.COMPLY): (_State.REFRESHING, (_R._send,)),
     (_State.REFRESHING, _Input.FAILED): (_State.BACKING_OFF, ()),
     (_State.REFRESHING, _Input.REFUSED): (_State.REJECTED, ()),
     (_State.REFRESHING, _Input.GIVE_UP): (_State.DISABLED, ()),
@@ -449,6 +572,7 @@ TABLE: Final[dict[tuple[RegistrationState, RegistrationInput], _Row]] = {
     (_State.UNREGISTERING, _Input.REMOVED): (_State.IDLE, (_R._unbind,)),
     (_State.UNREGISTERING, _Input.CHALLENGE): (_State.UNREGISTERING, (_R._send,)),
     (_State.UNREGISTERING, _Input.DOUBT): (_State.UNREGISTERING, (_R._send,)),
+    (_State.UNREGISTERING, _Input.COMPLY): (_State.UNREGISTERING, (_R._send,)),
     (_State.UNREGISTERING, _Input.FAILED): (_State.IDLE, (_R._unbind,)),
     (_State.UNREGISTERING, _Input.REFUSED): (_State.IDLE, (_R._unbind,)),
     (_State.UNREGISTERING, _Input.GIVE_UP): (_State.IDLE, (_R._unbind,)),

@@ -10,8 +10,6 @@ from typing import Final
 
 from uacproxy.ports import Random
 
-REFRESH_FROM: Final = 0.5  # of what was granted
-REFRESH_UNTIL: Final = 0.8
 SHORTEST_REFRESH: Final = 2.0  # s, however short the grant
 LONGEST_REFRESH: Final = 86400.0  # s, however long
 
@@ -26,12 +24,6 @@ LONGEST_EXCHANGE: Final = 300.0  # s for one REGISTER over all its targets; then
 
 _SPREAD: Final = 0.1  # of a delay that is not otherwise random
 _MOST_DOUBLINGS: Final = 16
-
-
-def refresh_in(granted: int, random: Random) -> float:
-    """Return the delay until a binding of ``granted`` seconds is renewed, s."""
-    delay = random.uniform(granted * REFRESH_FROM, granted * REFRESH_UNTIL)
-    return min(max(delay, SHORTEST_REFRESH), LONGEST_REFRESH)
 
 
 def retry_in(failures: int, interval: int, retry_after: int, random: Random) -> float:

@@ -37,12 +37,13 @@ class RegistrationInput(IntEnum):
     REST = 5  # nothing is wanted any more, and nothing is there to be taken back
     CHALLENGE = 6  # a 401 or 407 that we can answer
     DOUBT = 7  # credentials nobody had asked for were refused: once more without
-    TOO_BRIEF = 8  # a 423 that we can comply with
+    COMPLY = 8  # a 423, 439 or redirection that we can comply with
     GRANTED = 9  # a 2xx that lists our Contact
     REMOVED = 10  # a 2xx to the REGISTER that takes the binding back
     FAILED = 11
     REFUSED = 12  # the peer does not want us with these credentials
     GIVE_UP = 13  # failed or refused, and reg_retry_interval is 0
+    RESUME = 14  # a binding made before a restart is still there
 
 
 class Wish(IntEnum):

@@ -1,9 +1,9 @@
 """All accounts to register: loaded, kept registered, looked up, shown, released.
 
-Due times are deadlines in queues; ``beat``, called every second or so, does what is due,
-but sends no more than so many REGISTER requests at once, so that a start with many
-accounts, or a registrar that comes back, makes no storm. Renewals go before first
-registrations and retries: what works is kept working.
+``beat``, called several times a second, does what is due at the pace the settings allow,
+so a start with many accounts, or a registrar that comes back, makes no storm; see
+``registration_schedule``. What was registered before a restart is read from the store, and
+nothing is sent for what is still valid.
 """
 
 from __future__ import annotations
@@ -13,28 +13,33 @@ from typing import Final, final
 
 from uacproxy.counters import RegistrationCounters
 from uacproxy.errors import UacproxyError
-from uacproxy.ports import Clock, Log, Random
+from uacproxy.ports import Clock, Log, Random, Store, Target
 from uacproxy.uac.account import Account, AccountSource, BadRow
-from uacproxy.uac.due_queue import DueQueue
-from uacproxy.uac.register_exchange import RegisterExchange
+from uacproxy.uac.register_exchange import RegisterExchange, RegisterPolicy
 from uacproxy.uac.register_request import RegisterRequest
 from uacproxy.uac.registration import Registration, RegistrationWiring
 from uacproxy.uac.registration_event import RegistrationEvent
+from uacproxy.uac.registration_history import SharedWords
 from uacproxy.uac.registration_record import explain, record_of
 from uacproxy.uac.registration_release import Release
+from uacproxy.uac.registration_schedule import Schedule
 from uacproxy.uac.registration_states import (
     FLAG_DISABLED,
     FLAG_INITIALISED,
     IN_FLIGHT,
     RegistrationState,
 )
-from uacproxy.uac.send import Sender
+from uacproxy.uac.registration_store import Recollection, RegistrationStore, place_of
+from uacproxy.uac.send import UNANSWERED, Sender
 from uacproxy.uac.settings import UacSettings
 
-MOST_PER_BEAT: Final = 50  # REGISTER requests that begin an exchange
+MOST_ADDED_AT_ONCE: Final = 500  # accounts; between two handfuls calls go on
 LOAD_AGAIN_IN: Final = 30.0  # s, after the accounts could not be read
 MOST_SKIPPED_TOLD: Final = 20  # rows in the log, each load
 MISTAKEN_FOR: Final = 60.0  # s until one that met a mistake of ours is tried again
+LONGEST_RETURN: Final = 30.0  # s, for all whose connection broke
+RETURN_PER_ACCOUNT: Final = 0.01  # s
+LATE_WITHIN: Final = 5.0  # s, for refreshes that came due while nobody was here
 
 UNKNOWN: Final = -1  # uac_reg_status
 ONLINE: Final = 1
@@ -59,7 +64,7 @@ class RegistrationTable:
         counters: RegistrationCounters,
         log: Log,
         user_agent: bytes = b"",
-        most_per_beat: int = MOST_PER_BEAT,
+        store: Store | None = None,
         heard: Callable[[RegistrationEvent], None] | None = None,
     ) -> None:
         """Begin empty.
@@ -74,7 +79,7 @@ class RegistrationTable:
             counters: added to here.
             log: hears of each transition.
             user_agent: of the REGISTER requests; b"" leaves it out.
-            most_per_beat: REGISTER requests that one beat begins with.
+            store: of what outlives a restart; None: nothing does.
             heard: hears of each transition after the log.
         """
         self.active = settings.reg_active
@@ -86,8 +91,23 @@ class RegistrationTable:
         self._counters = counters
         self._log = log
         self._user_agent = user_agent
-        self._most_per_beat = most_per_beat
         self._heard = heard
+        self._store = None if store is None else RegistrationStore(store, now_utc)
+        self._schedule = Schedule(
+            settings=settings,
+            clock=clock,
+            random=random,
+            is_active=lambda: self.active and self._release is None,
+            settle=self._settle,
+            proceed=self._proceed,
+        )
+        self._policy = RegisterPolicy(
+            settings.reg_keep_callid,
+            settings.reg_follow_redirect,
+            settings.reg_learn_address,
+            settings.reg_service_route,
+        )
+        self.words = SharedWords()
         self._wiring = RegistrationWiring(
             retry_interval=settings.reg_retry_interval,
             clock=clock,
@@ -95,14 +115,16 @@ class RegistrationTable:
             random=random,
             sender=sender,
             counters=counters,
+            words=self.words,
+            open_exchange=self._open_exchange,
+            pick_refresh=self._schedule.pick_refresh,
+            take_turn=self._schedule.take_turn,
             changed=self._changed,
-            deadline_set=self._deadline_set,
+            deadline_set=self._schedule.deadline_set,
         )
         self._registrations: dict[str, Registration] = {}
         self._of_local_user: dict[str, list[Registration]] = {}  # newest last
-        self._in_flight = DueQueue()
-        self._renewals = DueQueue()
-        self._others = DueQueue()
+        self._remembered: dict[str, bytes] = {}  # records of accounts not added yet
         self._load_at: float | None = None
         self._release: Release | None = None  # once the service stops
 
@@ -120,9 +142,17 @@ class RegistrationTable:
     def start(self) -> None:
         """Load the accounts; those here already are left alone. Failing that, try again."""
         self._load_at = None
-        source = self._source
-        if source is not None and self._release is None:
-            source.load(self._loaded, self._load_failed)
+        if self._source is None or self._release is not None:
+            return
+        if self._store is None:
+            self._load({})
+        else:
+            self._store.load_all(self._load)
+
+    def _load(self, remembered: dict[str, bytes]) -> None:
+        self._remembered = remembered
+        if self._source is not None and self._release is None:
+            self._source.load(self._loaded, self._load_failed)
 
     def _loaded(self, accounts: list[Account], skipped: list[BadRow]) -> None:
         if self._release is not None:
@@ -133,11 +163,22 @@ class RegistrationTable:
             more = len(skipped) - MOST_SKIPPED_TOLD
             self._log.warn("{more} more accounts are not registered", more=more)
         self._counters.bad_rows += len(skipped)
-        for account in accounts:
+        self._add_some(accounts, 0)
+
+    def _add_some(self, accounts: list[Account], at: int) -> None:
+        """Add a handful of accounts, and the others in later turns."""
+        if self._release is not None:
+            return
+        for account in accounts[at : at + MOST_ADDED_AT_ONCE]:
             if account.l_uuid not in self._registrations:
                 self._add(account)
-        self._log.info("{count} accounts to register", count=len(self._registrations))
-        self._send_due()
+        at += MOST_ADDED_AT_ONCE
+        if at < len(accounts):
+            self._clock.callLater(0.0, self._add_some, accounts, at)
+        else:
+            self._remembered = {}
+            self._log.info("{count} accounts to register", count=len(self._registrations))
+        self._schedule.send_due()
 
     def _load_failed(self, error: UacproxyError) -> None:
         self._counters.load_failures += 1
@@ -149,27 +190,90 @@ class RegistrationTable:
         self._load_at = self._clock.seconds() + LOAD_AGAIN_IN
 
     def _add(self, account: Account) -> None:
-        settings = self._settings
-        exchange: RegisterExchange | None = None
         fault = ""
         try:
-            request = RegisterRequest(account, settings.reg_contact_addr, self._user_agent)
+            self._request_of(account)
         except BadRow as error:
             self._counters.bad_rows += 1
             fault = error.why
-        else:
-            exchange = RegisterExchange(
-                account, request, self._random, keep_call_id=settings.reg_keep_callid
-            )
-        registration = Registration(account, exchange, self._wiring)
+        registration = Registration(account, self._wiring, can_register=not fault)
         self._registrations[account.l_uuid] = registration
         self._of_local_user.setdefault(account.l_username, []).append(registration)
         if fault:
             registration.start_disabled(fault)
-        elif account.flags & FLAG_DISABLED:
+            return
+        known = None
+        if self._store is not None:
+            known = self._store.decode(self._remembered.pop(account.l_uuid, None))
+        if account.flags & FLAG_DISABLED:
             registration.start_disabled("disabled in the table")
-        else:
+        elif known is None or not self._resume(registration, known):
             registration.start(self._first_delay(account))
+
+    def _resume(self, registration: Registration, known: Recollection) -> bool:
+        """Go on where a record ends; False where a REGISTER has to be sent."""
+        now_utc = self._now_utc()
+        elapsed = now_utc - known.written_at_utc
+        known.series.resume(elapsed)
+        known.series.target = self.words.target(known.series.target)
+        registration.series = known.series
+        registration.recall(known.failures, known.refusals, known.last)
+        account = registration.account
+        bound_for = known.bound_until_utc - now_utc
+        if known.place != place_of(account, self._settings.reg_contact_addr):
+            registration.series.target = None
+            return False
+        if bound_for <= 0.0 or bound_for > known.granted or account.expires == 0:
+            return False  # over, or the system's time was set back
+        refresh_in = known.next_at_utc - now_utc
+        if not 0.0 < refresh_in <= bound_for:
+            refresh_in = self._random.uniform(0.0, min(LATE_WITHIN, bound_for)) + 0.001
+        registration.resume(known.granted, bound_for, refresh_in)
+        self._schedule.resumed(registration)
+        return True
+
+    def _remember(self, registration: Registration) -> None:
+        if self._store is None:
+            return
+        bound = registration.is_bound
+        self._store.save(
+            registration.account.l_uuid,
+            Recollection(
+                registration.series,
+                self._now_utc(),
+                registration.at_utc(registration.bound_until) if bound else 0.0,
+                registration.next_at_utc,
+                registration.granted,
+                registration.failures,
+                registration.refusals,
+                registration.last,
+                place_of(registration.account, self._settings.reg_contact_addr),
+            ),
+        )
+
+    def written_again(self) -> Iterator[None]:
+        """Write everything again, an account a step, to a store that may have lost it."""
+        for registration in list(self._registrations.values()):
+            if registration.last is not None and not registration.in_flight:
+                self._remember(registration)
+            yield
+
+    def _request_of(self, account: Account, public: bytes = b"") -> RegisterRequest:
+        settings = self._settings
+        return RegisterRequest(
+            account,
+            settings.reg_contact_addr,
+            self._user_agent,
+            public=public,
+            outbound=settings.reg_outbound,
+            path=settings.reg_path,
+        )
+
+    def _open_exchange(self, registration: Registration) -> RegisterExchange:
+        account = registration.account
+        series = registration.series
+        request = self._request_of(account, series.public if self._policy.learn_address else b"")
+        return RegisterExchange(account, request, series, self._random, self._policy)
 
     def _first_delay(self, account: Account) -> float:
         """Return s before the first REGISTER; accounts flagged as initialised do not wait."""
@@ -186,24 +290,30 @@ class RegistrationTable:
         now = self._clock.seconds()
         if self._load_at is not None and self._load_at <= now:
             self.start()
-        while True:
-            overdue = self._in_flight.take_due(now)
-            if overdue is None:
-                break
-            self._settle(overdue)
-        self._send_due()
+        self._schedule.beat()
 
-    def _send_due(self) -> None:
-        if not self.active or self._release is not None:
-            return
-        now = self._clock.seconds()
-        for _ in range(self._most_per_beat):
-            due = self._renewals.take_due(now)
-            if due is None:
-                due = self._others.take_due(now)
-            if due is None:
-                break
-            self._settle(due)
+    def plan(self) -> None:
+        """Plan what is due within the reg_timer_interval that begins."""
+        self._schedule.plan()
+
+    def connection_lost(self, target: Target) -> None:
+        """Register again whoever is registered over a connection that broke (RFC 5626 4.3).
+
+        Calls would come over it, or not at all. Where many shared it they come back over a
+        while, at the pace of the registrar in any case.
+        """
+        lost = [
+            registration
+            for registration in self._registrations.values()
+            if registration.state is RegistrationState.REGISTERED
+            and registration.series.target is not None
+            and registration.series.target[:3] == target[:3]
+        ]
+        within = min(LONGEST_RETURN, RETURN_PER_ACCOUNT * (len(lost) - 1))
+        for registration in lost:
+            self._counters.connections_lost += 1
+            delay = self._random.uniform(0.0, within)
+            registration.bring_forward(self._clock.seconds() + delay)
 
     def _settle(self, registration: Registration) -> None:
         """Do what is due for one; what it met must not stop the others."""
@@ -222,15 +332,20 @@ class RegistrationTable:
             error=str(error),
         )
 
-    def _deadline_set(self, registration: Registration, deadline: float) -> None:
-        if registration.in_flight:
-            self._in_flight.push(deadline, registration)
-        elif registration.state is RegistrationState.REGISTERED:
-            self._renewals.push(deadline, registration)
-        else:
-            self._others.push(deadline, registration)
+    def _proceed(self, registration: Registration) -> None:
+        try:
+            registration.proceed()
+        except Exception as error:  # noqa: BLE001  (a mistake of ours, in one account of many)
+            self._mistaken(registration, error)
 
     def _changed(self, registration: Registration, event: RegistrationEvent) -> None:
+        self._counters.transitions += 1
+        self._schedule.changed(registration)
+        if event.before in IN_FLIGHT and event.after not in IN_FLIGHT:
+            last = registration.last
+            if last is not None and last.status == UNANSWERED:
+                self._schedule.silent(registration)
+            self._remember(registration)
         self._tell_log(event)
         if self._heard is not None:
             try:

@@ -191,8 +191,72 @@ class UacSettings:
         unit="s",
         low=1,
         high=86400,
-        doc="Taken so that a Kamailio configuration can be carried over; a registration is renewed "
-        "at a point of its own between 50 and 80 % of what was granted, so it changes nothing.",
+        doc="How far ahead REGISTER requests are planned: at each of these beats, what is due "
+        "before the next one is put in order and spread, earlier rather than later, so that no "
+        "second has more of them than `reg_rate` allows. When an account is due does not depend "
+        "on it.",
+    )
+    reg_refresh_from: int = setting(
+        50,
+        unit="%",
+        low=10,
+        high=95,
+        doc="A binding is renewed when at least this part of what the registrar granted has "
+        "passed, in the second in which the fewest others are.",
+    )
+    reg_refresh_until: int = setting(
+        80,
+        unit="%",
+        low=10,
+        high=95,
+        doc="And when at most this part has passed.",
+    )
+    reg_rate: int = setting(
+        1000,
+        unit="/s",
+        low=0,
+        high=100000,
+        doc="REGISTER requests a second in all, answers to challenges included, retransmissions "
+        "not. Refreshes go first, those nearest to expiry before the others. 0: no limit.",
+    )
+    reg_rate_per_registrar: int = setting(
+        500,
+        unit="/s",
+        low=0,
+        high=100000,
+        doc="REGISTER requests a second to one registrar (one `auth_proxy`, or one `r_domain` "
+        "where there is none). 0: no limit.",
+    )
+    reg_slow_start: int = setting(
+        10,
+        unit="s",
+        low=0,
+        high=3600,
+        doc="A registrar's rate grows from a tenth to all of it in this time, at first and "
+        "whenever it has been silent. 0: all of it at once.",
+    )
+    reg_follow_redirect: bool = setting(
+        False,
+        doc="Follow a 3xx answer to a REGISTER, once. No: it is a failure like others.",
+    )
+    reg_learn_address: bool = setting(
+        False,
+        doc="Put the address the registrar sees us at (`received` and `rport` of its answer) in "
+        "place of HOST:PORT of our Contact, and register anew when it changes, at most three "
+        "times an hour.",
+    )
+    reg_outbound: bool = setting(
+        False,
+        doc="Register by RFC 5626: `reg-id` and `+sip.instance` in the Contact. A registrar whose "
+        "proxy answers 439 is asked again without.",
+    )
+    reg_path: bool = setting(
+        False,
+        doc="Say `Supported: path`, so that proxies on the way may add themselves (RFC 3327).",
+    )
+    reg_service_route: bool = setting(
+        False,
+        doc="Send an account's calls by the Service-Route its registrar gave (RFC 3608).",
     )
     reg_retry_interval: int = setting(
         30,

@@ -1,0 +1,67 @@
+"""When a binding is renewed: in the emptiest of some slots of its window.
+
+A window is a part of the grant, so accounts that were granted together have the same one.
+Each takes the slot that fewest others have taken; a crowd that came together (after a
+start, after a registrar was away) has dispersed one refresh later.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from uacproxy.ports import Random
+from uacproxy.uac.registration_delays import LONGEST_REFRESH, SHORTEST_REFRESH
+
+WIDTH: Final = 1.0  # s of a slot
+CANDIDATES: Final = 16  # looked at; the best of a few is nearly as even as the best of all
+_STEP: Final = 0.6180339887498949  # of the window: spreads any number of candidates evenly
+
+
+@final
+class RefreshSlots:
+    """How many refreshes are due in each second to come."""
+
+    def __init__(self, refresh_from: float, refresh_until: float, random: Random) -> None:
+        """Begin empty; the window is between these two parts of the grant, 0 to 1."""
+        self._from = refresh_from
+        self._until = max(refresh_from, refresh_until)
+        self._random = random
+        self._taken: dict[int, int] = {}
+        self._oldest = 0  # slots before are gone
+
+    def pick(self, granted: int, now: float) -> float:
+        """Take a slot for a binding of ``granted`` s and return the delay until then, s."""
+        self._forget_before(int(now / WIDTH))
+        first = granted * self._from
+        last = granted * self._until
+        span = last - first
+        at = self._random.uniform(first, last)
+        part = (at - first) / span if span > 0 else 0.0
+        best = at
+        fewest = self._taken.get(int((now + at) / WIDTH), 0)
+        for _ in range(CANDIDATES - 1):
+            if fewest == 0:
+                break
+            part = (part + _STEP) % 1.0
+            other = first + part * span
+            taken = self._taken.get(int((now + other) / WIDTH), 0)
+            if taken < fewest:
+                fewest = taken
+                best = other
+        delay = min(max(best, SHORTEST_REFRESH), LONGEST_REFRESH)
+        self.take(now + delay)
+        return delay
+
+    def take(self, deadline: float) -> None:
+        """Count a refresh that is due at ``deadline``, s on the clock's time."""
+        slot = int(deadline / WIDTH)
+        self._taken[slot] = self._taken.get(slot, 0) + 1
+
+    def _forget_before(self, slot: int) -> None:
+        if slot - self._oldest > len(self._taken):
+            for taken in [one for one in self._taken if one < slot]:
+                del self._taken[taken]
+        else:
+            for gone in range(self._oldest, slot):
+                self._taken.pop(gone, None)
+        self._oldest = slot

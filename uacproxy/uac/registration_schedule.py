@@ -1,0 +1,122 @@
+"""When each account does what: deadlines, the plan, the pace, and those under way.
+
+``Schedule`` is driven by ``beat``, several times a second. Deadlines are planned a page of
+reg_timer_interval ahead; what has come due waits for its turn at its registrar; an
+exchange that takes too long is given up.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import final
+
+from uacproxy.ports import Clock, Random
+from uacproxy.uac.due_queue import DueQueue
+from uacproxy.uac.refresh_slots import RefreshSlots
+from uacproxy.uac.registration import Registration
+from uacproxy.uac.registration_pace import Pace
+from uacproxy.uac.registration_states import RegistrationState
+from uacproxy.uac.settings import UacSettings
+
+
+@final
+class Schedule:
+    """All accounts' deadlines.
+
+    Args:
+        settings: the ``reg_`` keys.
+        clock: of the deadlines.
+        random: of the refreshes.
+        is_active: tells whether what is due may begin.
+        settle: does what is due for one account and survives it.
+        proceed: sends what waited for its turn and survives it.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: UacSettings,
+        clock: Clock,
+        random: Random,
+        is_active: Callable[[], bool],
+        settle: Callable[[Registration], None],
+        proceed: Callable[[Registration], None],
+    ) -> None:
+        self._clock = clock
+        self._settle = settle
+        rates = [float(rate) for rate in (settings.reg_rate, settings.reg_rate_per_registrar)]
+        self._due = DueQueue(
+            float(settings.reg_timer_interval),
+            min([rate for rate in rates if rate > 0.0], default=0.0),
+            clock.seconds(),
+        )
+        self._slots = RefreshSlots(
+            settings.reg_refresh_from / 100, settings.reg_refresh_until / 100, random
+        )
+        self._pace = Pace(
+            rate=rates[0],
+            rate_per_registrar=rates[1],
+            slow_start=float(settings.reg_slow_start),
+            seconds=clock.seconds,
+            is_active=is_active,
+            proceed=proceed,
+            begin=settle,
+        )
+        self._under_way: OrderedDict[Registration, float] = OrderedDict()  # soonest first
+
+    def deadline_set(self, registration: Registration, deadline: float) -> None:
+        """Hear of a new deadline, s on the clock's time."""
+        if registration.in_flight:
+            self._under_way[registration] = deadline
+            self._under_way.move_to_end(registration)  # all of them last equally long
+        else:
+            self._due.push(deadline, registration)
+
+    def changed(self, registration: Registration) -> None:
+        """Hear of a transition."""
+        if not registration.in_flight:
+            self._under_way.pop(registration, None)
+
+    def pick_refresh(self, registration: Registration) -> float:
+        """Return the delay until a binding just granted is renewed, s."""
+        return self._slots.pick(registration.granted, self._clock.seconds())
+
+    def resumed(self, registration: Registration) -> None:
+        """Count the refresh of a binding that was resumed with the deadline it had."""
+        if registration.state is RegistrationState.REGISTERED and registration.deadline:
+            self._slots.take(registration.deadline)
+
+    def take_turn(self, registration: Registration) -> bool:
+        """Tell whether a REGISTER may leave now; False: it waits."""
+        return self._pace.take_turn(registration)
+
+    def silent(self, registration: Registration) -> None:
+        """Hear that the registrar of an account did not answer."""
+        self._pace.silent(registration.registrar)
+
+    def plan(self) -> None:
+        """Plan what is due before the next call, one reg_timer_interval later."""
+        self._due.plan(self._clock.seconds())
+
+    def beat(self) -> None:
+        """Give up what takes too long, then do what is due as far as the rates allow."""
+        now = self._clock.seconds()
+        while self._under_way:
+            registration, deadline = next(iter(self._under_way.items()))
+            if deadline > now:
+                break
+            del self._under_way[registration]
+            self._settle(registration)
+        self.send_due()
+
+    def send_due(self) -> None:
+        """Do what is due, as far as the rates allow."""
+        self.plan()
+        now = self._clock.seconds()
+        while True:
+            due = self._due.take_due(now)
+            if due is None:
+                break
+            self._pace.offer(due)
+        self._pace.beat()
