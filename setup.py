@@ -32,10 +32,14 @@ CORE = (
     "uacproxy/uac/",
     "uacproxy/routing/context.py",
     "uacproxy/routing/functions.py",
+    "uacproxy/routing/message_view.py",
     "uacproxy/routing/pseudo.py",
+    "uacproxy/routing/request_sending.py",
     "uacproxy/routing/rules.py",
     "uacproxy/routing/runner.py",
     "uacproxy/routing/scope.py",
+    "uacproxy/routing/pending_reply.py",
+    "uacproxy/routing/uac_req.py",
     "uacproxy/proxy/",
 )
 

@@ -43,7 +43,9 @@ from uacproxy.registrar.digest_server import DigestServer
 from uacproxy.registrar.registrar import Registrar
 from uacproxy.resolve.lookups import DnsLookup, SystemLookup
 from uacproxy.resolve.resolver import NameResolver
+from uacproxy.routing.context import RouteContext
 from uacproxy.routing.functions import Features
+from uacproxy.routing.request_sending import RequestSending
 from uacproxy.routing.runner import Runner
 from uacproxy.routing.scope import Scope
 from uacproxy.routing.script import Script
@@ -60,6 +62,7 @@ from uacproxy.uac.contact_user import ContactSeal
 from uacproxy.uac.credentials import CredentialList, credential_of
 from uacproxy.uac.registration_event import RegistrationEvent
 from uacproxy.uac.registrations import RegistrationTable
+from uacproxy.uac.request_exchange import OwnRequests
 from uacproxy.uac.restore_key import KEY_LENGTH, derive_key
 from uacproxy.uac.rr_param import KamailioCodec, RestoreCodec, SealedCodec
 from uacproxy.uac.send import RequestSender
@@ -203,13 +206,22 @@ class Parts:
             t4=sip.t4,
             max_transactions=config.limits.max_transactions,
         )
+        self.sender = RequestSender(
+            transports=self.transports,
+            resolver=self.resolver,
+            table=self.table,
+            udp_limit=sip.udp_limit,
+            default_socket=config.uac.default_socket,
+        )
+        self.requests = OwnRequests(sender=self.sender, clock=self.clock)
         self.registrations = self._make_registrations()
         self.bindings = BindingTable(time.time, self.store, config.registrar.max_contacts)
         self.registrar = self._make_registrar()
         uac = config.uac
+        credentials = CredentialList(credential_of(line) for line in uac.credential)
         features = Features(
             restore_mode=uac.restore_mode,
-            credentials=CredentialList(credential_of(line) for line in uac.credential),
+            credentials=credentials,
             auth_realm_avp=uac.auth_realm_avp,
             auth_username_avp=uac.auth_username_avp,
             auth_password_avp=uac.auth_password_avp,
@@ -226,6 +238,15 @@ class Parts:
             restore_to_avp=uac.restore_to_avp,
             keep_early=self._keep_early,
             contact_seal=ContactSeal(keys),
+            requests=RequestSending(
+                requests=self.requests,
+                random=self.random,
+                user_agent=octets_of(sip.server_name),
+                credentials=credentials,
+                listens_on=self.transports.listens_on,
+                promise=Deferred,
+                tell=self._tell_event,
+            ),
         )
         self.wiring = Wiring(
             settings=sip,
@@ -275,17 +296,10 @@ class Parts:
                 uac.reg_db_url, uac.reg_db_table, run_in_thread=self._in_thread, log=self.log
             )
             self._to_close.append(source.close)
-        sender = RequestSender(
-            transports=self.transports,
-            resolver=self.resolver,
-            table=self.table,
-            udp_limit=self.config.sip.udp_limit,
-            default_socket=self.config.uac.default_socket,
-        )
         return RegistrationTable(
             settings=uac,
             source=source,
-            sender=sender,
+            sender=self.sender,
             clock=self.clock,
             now_utc=time.time,
             random=self.random,
@@ -373,6 +387,14 @@ class Parts:
         handler = script.event("uac:registration")
         if handler is not None:
             self.wiring.runner.run(handler, event, script.file, _ignore, _ignore)
+
+    def _tell_event(self, name: str, scope: Scope) -> None:
+        """Run an event route about a message, where the script has one."""
+        wiring = self.wiring
+        handler = wiring.script.event(name)
+        if handler is not None:
+            ctx = RouteContext(wiring.features, scope)
+            wiring.runner.run(handler, ctx, wiring.script.file, _ignore, _ignore)
 
     def _timer_failed(self, error: Exception) -> None:
         self.log.error("timer failed: {trace}", trace="".join(format_exception(error)))

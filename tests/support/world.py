@@ -11,6 +11,8 @@ import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from tests.support.clock import SteppingClock
 from uacproxy.counters import (
     DialogCounters,
@@ -25,7 +27,9 @@ from uacproxy.proxy.core import ProxyCore
 from uacproxy.proxy.settings import SipSettings
 from uacproxy.proxy.target_set import Destination
 from uacproxy.proxy.wiring import Wiring
+from uacproxy.routing.context import RouteContext
 from uacproxy.routing.functions import Accounts, Features
+from uacproxy.routing.request_sending import RequestSending
 from uacproxy.routing.rules import compile_rules
 from uacproxy.routing.runner import Runner
 from uacproxy.routing.scope import Scope
@@ -43,7 +47,9 @@ from uacproxy.transaction.table import TransactionTable
 from uacproxy.transport.inbound import Inbound
 from uacproxy.uac.contact_user import ContactSeal
 from uacproxy.uac.credentials import CredentialList
+from uacproxy.uac.request_exchange import OwnRequests
 from uacproxy.uac.rr_param import RestoreCodec, SealedCodec
+from uacproxy.uac.send import RequestSender
 
 CALLER: HostPort = ("192.0.2.1", 5060)
 CALLEE: HostPort = ("192.0.2.2", 5060)
@@ -122,6 +128,8 @@ class World:
         max_dialogs: int = 1000,
         track_cseq: bool = True,
         store: Store | None = None,
+        default_socket: ListenAddress | None = None,
+        max_requests: int = 1000,
     ) -> None:
         self.clock = SteppingClock()
         self.random = CountingRandom()
@@ -157,6 +165,16 @@ class World:
             lifetime=43200.0,
             max_dialogs=max_dialogs,
         )
+        self.requests = OwnRequests(
+            sender=RequestSender(
+                transports=self,
+                resolver=self,
+                table=self.table,
+                default_socket=default_socket,
+            ),
+            clock=self.clock,
+            most=max_requests,
+        )
         sealing = codec or SealedCodec(b"vsf", b"vst", [bytes(range(32))])
         features = Features(
             restore_mode=restore_mode,
@@ -172,6 +190,15 @@ class World:
             auth_username_avp=avps[1],
             auth_password_avp=avps[2],
             accounts=accounts,
+            requests=RequestSending(
+                requests=self.requests,
+                random=self.random,
+                user_agent=b"uacproxy",
+                credentials=credentials or CredentialList(),
+                listens_on=self.listens_on,
+                promise=Deferred,
+                tell=self._tell_event,
+            ),
             is_ours=self.is_ours,
             track=self._track,
             set_dialog_variable=self._set_dialog_variable,
@@ -298,6 +325,13 @@ class World:
         """Run a coroutine that awaits nothing, or keep it for the test to finish."""
         self._drive(work, done, failed)
 
+    def _tell_event(self, name: str, scope: Scope) -> None:
+        script = self.wiring.script
+        handler = script.event(name)
+        if handler is not None:
+            ctx = RouteContext(self.wiring.features, scope)
+            self.wiring.runner.run(handler, ctx, script.file, lambda _: None, lambda _: None)
+
     def _drive(
         self,
         coroutine: Any,
@@ -305,13 +339,20 @@ class World:
         failed: Callable[[BaseException], None],
     ) -> None:
         try:
-            coroutine.send(None)
+            waits_for = coroutine.send(None)
         except StopIteration as stop:
             done(stop.value)
         except Exception as error:  # noqa: BLE001  the runner hears whatever a handler raises
             failed(error)
         else:
-            self.spawned.append((coroutine, done, failed))
+            if isinstance(waits_for, Deferred):
+                waits_for.addBoth(self._go_on, coroutine, done, failed)
+            else:
+                self.spawned.append((coroutine, done, failed))
+
+    def _go_on(self, result: Any, *waiting: Any) -> Any:
+        self._drive(*waiting)
+        return result
 
     def resume(self, index: int = 0) -> None:
         """Let a handler that was kept go on to its end."""

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tests.support.world import CALLER, World, answer, invite
 from uacproxy.errors import ParseError, ScriptError
 from uacproxy.routing import pseudo
-from uacproxy.routing.scope import Scope, Value
+from uacproxy.routing.scope import Scope
+from uacproxy.routing.uac_req import Value
 from uacproxy.sip.message import Message
 from uacproxy.sip.parse import parse_message
 

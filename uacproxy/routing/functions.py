@@ -13,7 +13,10 @@ from uacproxy.counters import ProxyCounters
 from uacproxy.errors import FeatureError, ParseError, ScriptError, UnsupportedChallenge
 from uacproxy.ports import Log
 from uacproxy.routing import pseudo
+from uacproxy.routing.pending_reply import PendingReply
+from uacproxy.routing.request_sending import RequestSending
 from uacproxy.routing.scope import Retry, Scope
+from uacproxy.routing.uac_req import LITERAL, NOT_KEYWORDS, UacReq
 from uacproxy.sip.grammar import octets_of, text
 from uacproxy.sip.names import FROM, TO
 from uacproxy.sip.uri import Uri, parse_uri
@@ -64,6 +67,7 @@ class Features:
         "is_ours",
         "keep_early",
         "log",
+        "requests",
         "restore_dlg",
         "restore_from_avp",
         "restore_mode",
@@ -94,6 +98,7 @@ class Features:
         restore_to_avp: str = "",
         keep_early: Callable[[Scope], None] = _keep_nothing,
         contact_seal: ContactSeal | None = None,
+        requests: RequestSending | None = None,
     ) -> None:
         self.restore_mode = restore_mode  # none, manual or auto
         self.codec = codec
@@ -112,6 +117,7 @@ class Features:
         self.set_dialog_variable = set_dialog_variable
         self.counters = counters
         self.log = log
+        self.requests = requests
         self.track_cseq = track_cseq  # raise CSeq with each challenge answered
 
 
@@ -339,6 +345,36 @@ class UacFunctions:
         accounts = self._features.accounts
         account = None if accounts is None else accounts.account(l_uuid)
         return CredentialList([]) if account is None else credentials_of(account)
+
+    # -- requests of our own -----------------------------------------------------------
+
+    def req_send(self, **keys: object) -> PendingReply:
+        """Send the request that ``$uac_req`` describes, or, with keywords, the keywords alone.
+
+        Returns at once; what comes of it is told to ``event_route("uac:reply")`` where
+        ``evroute`` says so, and to a handler that awaits what is returned.
+
+        Args:
+            **keys: those of ``$uac_req``; pseudo-variables are replaced, except in
+                ``body``, ``auser`` and ``apasswd``.
+
+        Raises:
+            ScriptError: a key no request can be made of; nothing is sent.
+        """
+        scope = self._scope
+        sending = self._features.requests
+        if sending is None:
+            raise ScriptError("no request can be sent from here")
+        wanted = scope.uac_req or UacReq()
+        if keys:
+            wanted = UacReq()
+            for key, value in keys.items():
+                if isinstance(value, str) and key not in LITERAL:
+                    value = pseudo.expand(value, scope)
+                if key in NOT_KEYWORDS:
+                    raise ScriptError(f"req_send() takes no {key}")
+                wanted.write(key, value)
+        return sending.send(wanted, scope.flow)
 
     # -- remote registrations ----------------------------------------------------------
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Final
 
 from uacproxy.errors import ParseError, ScriptError
-from uacproxy.routing.scope import Scope, Value
+from uacproxy.routing.scope import Scope
+from uacproxy.routing.uac_req import UacReq, Value
 from uacproxy.sip.grammar import octets_of, text
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import CALL_ID, CONTACT, USER_AGENT, canonical
@@ -74,6 +75,11 @@ def write(word: str, value: Value, scope: Scope, set_dialog_variable: SetVariabl
         if scope.variables is None:
             scope.variables = {}
         scope.variables[key] = value
+        return
+    if name == "uac_req" and key:
+        if scope.uac_req is None:
+            scope.uac_req = UacReq()
+        scope.uac_req.write(key, value)
         return
     if name == "dlg_var" and key:
         set_dialog_variable(scope, key, None if value is None else str(value))
@@ -154,6 +160,10 @@ def _var(scope: Scope, name: str) -> Value:
 
 def _dialog_variable(scope: Scope, name: str) -> Value:
     return None if scope.dialog is None else scope.dialog.variables.get(name)
+
+
+def _uac_req(scope: Scope, key: str) -> Value:
+    return (scope.uac_req or UacReq()).read(key)
 
 
 def _status(scope: Scope) -> Value:
@@ -242,6 +252,7 @@ _KEYED: Final[dict[str, Callable[[Scope, str], Value]]] = {
     "avp": _avp,
     "var": _var,
     "dlg_var": _dialog_variable,
+    "uac_req": _uac_req,
 }
 
 _WRITERS: Final[dict[str, Callable[[Scope, str], None]]] = {

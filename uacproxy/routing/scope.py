@@ -10,14 +10,13 @@ from typing import final
 
 from uacproxy.dialog.dialog import Dialog
 from uacproxy.ports import Flow
+from uacproxy.routing.uac_req import UacReq, Value
 from uacproxy.sip.grammar import octets_of
 from uacproxy.sip.message import Message
 from uacproxy.sip.uri import Uri
 from uacproxy.uac.auth import Attempts, Authorized
 from uacproxy.uac.hiding import HidePolicy
 from uacproxy.uac.replace import Identities
-
-Value = str | int | None
 
 
 @final
@@ -77,6 +76,7 @@ class Scope:
         "shift",
         "to_changed",
         "toward_callee",
+        "uac_req",
         "untracked",
         "variables",
     )
@@ -108,6 +108,7 @@ class Scope:
         self.response: Message | None = None  # in onreply and failure routes
         self.is_canceled = False
         self.branch_index = 0
+        self.uac_req: UacReq | None = None  # a request to be sent: this handler's own
         self.avps: dict[str, Value] | None = None
         self.variables: dict[str, Value] | None = None
 
