@@ -200,6 +200,7 @@ class Application:
             found[f"store.{code}"] = times
         found["transaction.servers"] = parts.table.servers
         found["transaction.clients"] = parts.table.clients
+        found["uac.requests"] = len(parts.requests)
         found["dialog.active"] = len(parts.tracker)
         found["registrar.addresses"] = len(parts.bindings)
         found.update(parts.registrations.gauges())

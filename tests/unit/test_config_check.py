@@ -228,3 +228,41 @@ def test_a_default_socket_that_is_listened_on_is_taken_however_its_address_is_sp
     text = "[sip]\nlisten = udp:[0:0::1]:5070\n[uac]\ndefault_socket = udp:[::1]:5070\n"
     config = load(written(tmp_path, text))
     assert config.uac.default_socket == (b"UDP", "::1", 5070)
+
+
+CALLBACK = """
+from uacproxy.routing import Reply, request_route
+@request_route
+def main(ctx):
+    return Reply(404)
+def told(ctx, event):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("callback", "script", "errors"),
+    [
+        ("told", True, []),
+        ("other", True, ["u.ini:2: [uac] event_callback: route.py has no function other"]),
+        (
+            "told",
+            False,
+            [
+                "u.ini:2: [uac] event_callback: names told of the route script, and there is no "
+                "[routing] script"
+            ],
+        ),
+    ],
+)
+def test_an_event_callback_is_a_function_of_the_route_script(
+    callback: str, script: bool, errors: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "route.py").write_text(CALLBACK)
+    text = f"[uac]\nevent_callback = {callback}\n"
+    if script:
+        text += "[routing]\nscript = route.py\n"
+    if errors:
+        assert errors_of(tmp_path, text) == errors
+    else:
+        assert load(written(tmp_path, text)).uac.event_callback == "told"

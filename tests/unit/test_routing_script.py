@@ -153,3 +153,26 @@ def test_handlers_of_another_file_count_where_they_are_imported_and_each_time(
 def test_a_route_that_does_not_exist_is_named() -> None:
     with pytest.raises(ScriptError, match=r"failure_route\('NONE'\)"):
         load(MAIN).failure("NONE")
+
+
+def test_a_function_called_for_an_event_gets_its_name_and_stands_before_what_is_marked() -> None:
+    script = load_script(
+        "route.py",
+        """
+from uacproxy.routing import Reply, event_route, request_route
+said = []
+@request_route
+def main(ctx):
+    return Reply(404)
+@event_route("uac:reply")
+def marked(ctx):
+    said.append("marked")
+def told(ctx, event):
+    return (ctx, event)
+""",
+    )
+    assert not script.call_for_event("uac:reply", "nobody")
+    assert script.call_for_event("uac:reply", "told")
+    handler = script.event("uac:reply")
+    assert handler is not None
+    assert handler("the context") == ("the context", "uac:reply")

@@ -216,7 +216,7 @@ def check_files(config: Config) -> list[ConfigError]:
 def check_not_yet(config: Config) -> list[ConfigError]:
     """What this version cannot do is refused, not silently left undone."""
     why = "not available in this version; leave it out"
-    later = {"uac": ("event_callback",), "tls": ("cert", "key", "ca")}
+    later = {"tls": ("cert", "key", "ca")}
     return [
         config.error(section, key, why)
         for section, keys in later.items()

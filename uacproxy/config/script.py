@@ -13,9 +13,13 @@ def read_script(config: Config) -> Script:
 
     Raises:
         ScriptError: with file and line.
-        ConfigError: the file cannot be read.
+        ConfigError: the file cannot be read, or ``event_callback`` names no function of it.
     """
     path = config.routing.script
+    callback = config.uac.event_callback
+    if not path and callback:
+        why = f"names {callback} of the route script, and there is no [routing] script"
+        raise config.error("uac", "event_callback", why)
     if not path:
         return compile_rules(config.rules, config.file)
     try:
@@ -23,7 +27,10 @@ def read_script(config: Config) -> Script:
             source = file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise config.error("routing", "script", f"cannot read {path}: {error}") from error
-    return load_script(path, source)
+    script = load_script(path, source)
+    if callback and not script.call_for_event("uac:reply", callback):
+        raise config.error("uac", "event_callback", f"{path} has no function {callback}")
+    return script
 
 
 def check_script(config: Config) -> list[ConfigError]:
@@ -32,6 +39,8 @@ def check_script(config: Config) -> list[ConfigError]:
         read_script(config.resolved())
     except ScriptError as error:
         return [ConfigError(error.why, where=f"{error.file}:{error.line}")]
-    except ConfigError:
+    except ConfigError as error:
+        if error.key == "event_callback":
+            return [error]
         return []  # that the file cannot be read is told by the check of all files
     return []

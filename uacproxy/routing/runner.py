@@ -68,7 +68,7 @@ class Runner:
         if result is None or isinstance(result, (Relay, Reply, Drop)):
             then(result)
             return
-        code = getattr(handler, "__code__", None)
+        code = getattr(inspect.unwrap(handler), "__code__", None)
         line = 0 if code is None else code.co_firstlineno
         why = f"a handler returned {type(result).__name__}, not Relay, Reply, Drop or None"
         self._fail(ScriptError(why, file=file, line=line), file, failed)

@@ -10,6 +10,7 @@ import inspect
 import linecache
 import traceback
 from collections.abc import Callable
+from functools import wraps
 from types import CodeType
 from typing import Any, Final, final
 
@@ -86,13 +87,14 @@ _marked_while_loading: list[Handler] = []
 class Script:
     """The handlers of one loaded script, or those that ini rules were compiled to."""
 
-    __slots__ = ("dialog", "file", "request", "routes")
+    __slots__ = ("dialog", "file", "functions", "request", "routes")
 
     def __init__(self, file: str) -> None:
         self.file = file
         self.request: Handler | None = None
         self.dialog: Handler | None = None
         self.routes: dict[tuple[str, str], Handler] = {}
+        self.functions: dict[str, Callable[..., Any]] = {}  # of the script, by name
 
     def branch(self, name: str) -> Handler:
         """Return the branch route ``name``."""
@@ -109,6 +111,22 @@ class Script:
     def event(self, name: str) -> Handler | None:
         """Return the handler of an event, None when nobody listens."""
         return self.routes.get((_EVENT, name))
+
+    def call_for_event(self, event: str, function: str) -> bool:
+        """Have a function called for an event, as ``function(ctx, event)``, whatever was marked.
+
+        False where the script has no such function.
+        """
+        called = self.functions.get(function)
+        if called is None:
+            return False
+
+        @wraps(called)
+        def told(ctx: Any) -> Any:
+            return called(ctx, event)
+
+        self.routes[(_EVENT, event)] = told
+        return True
 
     def _route(self, kind: str, name: str) -> Handler:
         handler = self.routes.get((kind, name))
@@ -167,6 +185,7 @@ def load_script(path: str, source: str) -> Script:
         if callable(value):
             for kind, name in getattr(value, _MARK, ()):
                 script.add(kind, name, value)
+    script.functions = {name: each for name, each in namespace.items() if inspect.isroutine(each)}
     if script.request is None:
         raise ScriptError("no function is marked @request_route", file=path, line=1)
     return script

@@ -303,7 +303,7 @@ class UacSettings:
     event_callback: str = setting(
         "",
         doc="Name of a function of the route script to call instead of its "
-        '`event_route("uac:reply")`.',
+        '`event_route("uac:reply")`, as `NAME(ctx, "uac:reply")`.',
     )
     reg_gc_interval: int = setting(
         150,
