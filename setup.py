@@ -30,6 +30,7 @@ CORE = (
     "uacproxy/transaction/",
     "uacproxy/dialog/",
     "uacproxy/uac/",
+    "uacproxy/routing/challenge.py",
     "uacproxy/routing/context.py",
     "uacproxy/routing/functions.py",
     "uacproxy/routing/message_view.py",

@@ -58,6 +58,7 @@ from uacproxy.transaction.table import TransactionTable
 from uacproxy.transaction.timers import BeatClock
 from uacproxy.transport.addresses import family_of
 from uacproxy.transport.sockets import SocketSet
+from uacproxy.uac.auth_param import AuthSeal
 from uacproxy.uac.contact_user import ContactSeal
 from uacproxy.uac.credentials import CredentialList, credential_of
 from uacproxy.uac.registration_event import RegistrationEvent
@@ -195,6 +196,7 @@ class Parts:
             early_timeout=config.dialog.early_timeout,
             lifetime=config.dialog.lifetime,
             max_dialogs=config.limits.max_dialogs,
+            is_shared=config.store.url.startswith("redis"),
         )
         self.table = TransactionTable(
             clock=self.clock,
@@ -247,6 +249,8 @@ class Parts:
                 promise=Deferred,
                 tell=self._tell_event,
             ),
+            auth_seal=AuthSeal(keys, os.urandom(4)),
+            consume_credentials=uac.consume_credentials,
         )
         self.wiring = Wiring(
             settings=sip,

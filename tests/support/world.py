@@ -45,6 +45,7 @@ from uacproxy.sip.via import Via
 from uacproxy.store.memory import MemoryStore
 from uacproxy.transaction.table import TransactionTable
 from uacproxy.transport.inbound import Inbound
+from uacproxy.uac.auth_param import AuthSeal
 from uacproxy.uac.contact_user import ContactSeal
 from uacproxy.uac.credentials import CredentialList
 from uacproxy.uac.request_exchange import OwnRequests
@@ -127,6 +128,7 @@ class World:
         max_transactions: int = 100_000,
         max_dialogs: int = 1000,
         track_cseq: bool = True,
+        consume_credentials: bool = True,
         store: Store | None = None,
         default_socket: ListenAddress | None = None,
         max_requests: int = 1000,
@@ -184,6 +186,8 @@ class World:
             restore_to_avp=restore_avps[1],
             keep_early=self._keep_early,
             contact_seal=ContactSeal([bytes(range(32))]),
+            auth_seal=AuthSeal([bytes(range(32))], b"boot"),
+            consume_credentials=consume_credentials,
             track_cseq=track_cseq,
             credentials=credentials or CredentialList(),
             auth_realm_avp=avps[0],

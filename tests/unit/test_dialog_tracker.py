@@ -279,13 +279,17 @@ def test_an_answered_dialog_outlives_the_process() -> None:
     bench = Bench()
     dialog = bench.confirmed()
     bench.tracker.set_variable(dialog, "trunk", "seven")
-    bench.tracker.cseq_raised(dialog, True, 1)
-    bench.tracker.cseq_raised(dialog, False, 2)
+    theirs = bench.tracker.shifts_of(dialog, inside(), True)
+    bench.tracker.cseq_raised(dialog, theirs, inside(), True)
+    ours = bench.tracker.shifts_of(dialog, from_callee(), False)
+    for _ in range(2):
+        bench.tracker.cseq_raised(dialog, ours, from_callee(), False)
     later = bench.another()
     taken = bench.found(later, dialog, from_callee())
     assert taken is not None and taken is not dialog
     assert taken.encode() == dialog.encode()
-    assert (taken.shift_to_callee, taken.shift_to_caller) == (1, 2)
+    shifts = taken.shifts_with(dialog.callee_tag)
+    assert (len(shifts.to_callee), len(shifts.to_caller)) == (1, 2)
     assert taken.variables == {"trunk": "seven"}
     assert (len(later), bench.counters.taken_over) == (1, 1)
     assert bench.found(later, dialog, inside()) is taken

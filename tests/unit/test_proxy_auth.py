@@ -7,6 +7,7 @@ import pytest
 from tests.support.calls import Call, Provider, last_of, responses_to, script
 from tests.support.world import CALLEE, CALLER, OTHER, World, answer, invite
 from uacproxy.registrar.digest_server import Verdict
+from uacproxy.sip.digest import parse_credentials
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import AUTHORIZATION, PROXY_AUTHORIZATION
 from uacproxy.uac.credentials import CredentialList, parse_credential
@@ -101,9 +102,20 @@ def test_the_shift_lasts_for_the_dialog_in_the_callers_direction_alone() -> None
     assert call.world.last_to(CALLER).cseq.number == 3
 
 
-def test_credentials_stay_with_the_request_they_were_asked_for() -> None:
+def test_later_requests_carry_credentials_before_anybody_asks_with_a_rising_count() -> None:
     call = Authenticated(trunked())
-    assert not call.from_caller(b"BYE").has(PROXY_AUTHORIZATION)
+    for nc, method in enumerate((b"INFO", b"UPDATE", b"BYE"), start=2):
+        sent = call.from_caller(method, nc)
+        given = parse_credentials(sent, PROXY_AUTHORIZATION)
+        assert [one.nc for one in given] == [b"%08x" % nc]
+        assert (sent.method, sent.cseq.number) == (method, nc + 1)
+
+
+def test_the_caller_is_never_shown_credentials() -> None:
+    call = Authenticated(trunked())
+    call.from_caller(b"INFO", 2)
+    call.from_callee(b"BYE", 1)
+    assert not any(one.has(PROXY_AUTHORIZATION) for one in call.world.sent_to(CALLER))
 
 
 def test_a_prack_names_the_invite_as_the_callee_knows_it() -> None:
@@ -375,8 +387,6 @@ def test_the_scripts_password_may_be_an_ha1() -> None:
     provider = Provider(world)
     world.receive(provider.challenge(last_of(world, CALLEE, b"INVITE")), CALLEE)
     sent = last_of(world, CALLEE, b"INVITE")
-    from uacproxy.sip.digest import parse_credentials
-
     given = parse_credentials(sent, PROXY_AUTHORIZATION)[0]
     assert provider.digest.verify(sent, given, ha1.encode()) == Verdict.OK
 

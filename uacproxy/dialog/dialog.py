@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 from enum import IntEnum
+from hashlib import blake2b
 from typing import Final, final
 
+from uacproxy.dialog.cseq import Raised, Shifts, raised_of
 from uacproxy.errors import StoreCorrupt
 from uacproxy.sip.grammar import octets_of, text
 
 FORMS_DIALOG: Final = frozenset((b"INVITE", b"SUBSCRIBE", b"REFER"))
 """Methods whose 2xx makes a dialog (12.1, RFC 6665, RFC 3515)."""
 
-_VERSION: Final = 2
+_VERSION: Final = 3
+_MOST_CALLEES: Final = 16  # of one forked call, whose numbers are kept apart
 
 
 class DialogState(IntEnum):
@@ -63,8 +66,7 @@ class Dialog:
         "deadline",
         "ident",
         "kept_until",
-        "shift_to_callee",
-        "shift_to_caller",
+        "shifts",
         "started_at_utc",
         "state",
         "variables",
@@ -91,8 +93,7 @@ class Dialog:
         self.state = DialogState.EARLY
         self.deadline = 0.0  # s, monotonic
         self.kept_until = 0.0  # s, monotonic; deadline of what the store has
-        self.shift_to_callee = 0  # beyond what our Route says: challenges inside the dialog
-        self.shift_to_caller = 0
+        self.shifts: dict[bytes, Shifts] = {}  # by the callee's tag
         self.variables: dict[str, str] = {}
 
     def fits(self, call_id: bytes, from_tag: bytes, to_tag: bytes) -> bool:
@@ -107,8 +108,23 @@ class Dialog:
         """Tell whether ``tag`` is that of the callee whose answer confirmed the dialog."""
         return self.state is DialogState.CONFIRMED and tag == self.callee_tag
 
+    def shifts_with(self, tag: bytes) -> Shifts:
+        """Return the CSeq numbers between the caller and the callee with this tag."""
+        shifts = self.shifts.get(tag)
+        if shifts is None:
+            shifts = Shifts(Raised(), Raised())
+            self.shifts[tag] = shifts
+            if len(self.shifts) > _MOST_CALLEES:
+                del self.shifts[next(iter(self.shifts))]
+        return shifts
+
     def encode(self) -> bytes:
         """Return what a store keeps."""
+        shifts = {
+            text(tag): [each.to_callee.record(), each.to_caller.record()]
+            for tag, each in self.shifts.items()
+            if not each.is_level
+        }
         record = [
             _VERSION,
             text(self.call_id),
@@ -119,11 +135,18 @@ class Dialog:
             text(self.begun_by),
             self.started_at_utc,
             int(self.state),
-            self.shift_to_callee,
-            self.shift_to_caller,
+            shifts,
             self.variables,
         ]
         return json.dumps(record, separators=(",", ":")).encode("ascii")
+
+
+def ident_of_call(call_id: bytes, caller_tag: bytes) -> bytes:
+    """Return the ident of a dialog that nobody tracked before a challenge in it was answered.
+
+    It is in no Record-Route: every request of the dialog leads to it.
+    """
+    return blake2b(call_id + b"\n" + caller_tag, digest_size=16).hexdigest().encode("ascii")
 
 
 def decode_dialog(ident: bytes, value: bytes) -> Dialog:
@@ -137,7 +160,7 @@ def decode_dialog(ident: bytes, value: bytes) -> Dialog:
         if record[0] != _VERSION:
             raise StoreCorrupt(f"dialog record of version {record[0]}")
         _, call_id, caller_tag, callee_tag, caller, callee, begun_by, started, *rest = record
-        state, to_callee, to_caller, kept = rest
+        state, shifts, kept = rest
         dialog = Dialog(
             ident,
             octets_of(call_id),
@@ -149,8 +172,9 @@ def decode_dialog(ident: bytes, value: bytes) -> Dialog:
         )
         dialog.callee_tag = octets_of(callee_tag)
         dialog.state = DialogState(state)
-        dialog.shift_to_callee = int(to_callee)
-        dialog.shift_to_caller = int(to_caller)
+        for tag in list(shifts)[:_MOST_CALLEES]:
+            to_callee, to_caller = shifts[tag]
+            dialog.shifts[octets_of(tag)] = Shifts(raised_of(to_callee), raised_of(to_caller))
         dialog.variables = {str(name): str(kept[name]) for name in kept}
     except (ValueError, TypeError, AttributeError, LookupError) as error:
         raise StoreCorrupt("dialog record cannot be read") from error

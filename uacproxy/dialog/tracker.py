@@ -12,7 +12,15 @@ from collections.abc import Callable, Iterator
 from typing import Final, final
 
 from uacproxy.counters import DialogCounters
-from uacproxy.dialog.dialog import TABLE, Dialog, DialogInput, DialogState, decode_dialog
+from uacproxy.dialog.cseq import Raised, Shifts
+from uacproxy.dialog.dialog import (
+    TABLE,
+    Dialog,
+    DialogInput,
+    DialogState,
+    decode_dialog,
+    ident_of_call,
+)
 from uacproxy.errors import StoreCorrupt
 from uacproxy.ports import Clock, Random, Store
 from uacproxy.sip.grammar import text
@@ -20,6 +28,7 @@ from uacproxy.sip.message import Message
 
 SPACE: Final = "dialogs"
 LINGERS: Final = 40.0  # s an ended dialog is known: longer than a transaction (64*T1) lasts
+MOST_PASSING: Final = 10_000  # untracked dialogs whose newest numbers are known
 MOST_AT_ONCE: Final = 1000  # dialogs of either state ended by one ``expire_due``
 
 
@@ -38,7 +47,9 @@ class DialogTracker:
         early_timeout: float,
         lifetime: float,
         max_dialogs: int,
+        is_shared: bool = False,
     ) -> None:
+        self.is_shared = is_shared  # other instances have the same store
         self._clock = clock
         self._now_utc = now_utc
         self._random = random
@@ -51,6 +62,7 @@ class DialogTracker:
         self._early: OrderedDict[bytes, Dialog] = OrderedDict()
         self._confirmed: OrderedDict[bytes, Dialog] = OrderedDict()
         self._ended: OrderedDict[bytes, Dialog] = OrderedDict()  # for what comes late
+        self._passing: OrderedDict[tuple[bytes, bytes], Shifts] = OrderedDict()
 
     def __len__(self) -> int:
         """Return how many dialogs are tracked."""
@@ -75,8 +87,21 @@ class DialogTracker:
         self._counters.started += 1
         return dialog
 
-    def find(self, ident: bytes, request: Message, then: Callable[[Dialog | None], None]) -> None:
+    def find(
+        self,
+        ident: bytes,
+        request: Message,
+        then: Callable[[Dialog | None], None],
+        *,
+        in_store: bool = True,
+    ) -> None:
         """Find the dialog of a request that names ``ident`` in its Route.
+
+        Args:
+            ident: named there, or made by ``ident_of_call``.
+            request: as received.
+            then: see below.
+            in_store: whether the store may know one that is not in memory.
 
         Calls:
             then: at once when the dialog is in memory, else when the store has answered.
@@ -85,6 +110,9 @@ class DialogTracker:
         dialog = self._known(ident)
         if dialog is not None:
             then(dialog if _fits(dialog, request) else None)
+            return
+        if not in_store:
+            then(None)
             return
 
         def answered(value: bytes | None) -> None:
@@ -163,13 +191,86 @@ class DialogTracker:
             dialog.variables[name] = value
         self._write_if_confirmed(dialog)
 
-    def cseq_raised(self, dialog: Dialog, toward_callee: bool, by: int) -> None:
-        """Hear that a challenge inside the dialog was answered with a later CSeq number."""
-        if toward_callee:
-            dialog.shift_to_callee += by
+    def shifts_of(self, dialog: Dialog | None, request: Message, toward_callee: bool) -> Shifts:
+        """Return the CSeq numbers of the dialog of a request, and count that request.
+
+        Those of a dialog that is not tracked are known while others do not push them out:
+        so a request that is sent again does not take the number of one beside it.
+        """
+        callee_tag = request.to.tag if toward_callee else request.from_.tag
+        if dialog is not None:
+            shifts = dialog.shifts_with(callee_tag)
         else:
-            dialog.shift_to_caller += by
-        self._write_if_confirmed(dialog)
+            caller_tag = request.from_.tag if toward_callee else request.to.tag
+            key = (ident_of_call(request.call_id, caller_tag), callee_tag)
+            known = self._passing.get(key)
+            if known is None:
+                known = Shifts(Raised(), Raised())
+                self._passing[key] = known
+                if len(self._passing) > MOST_PASSING:
+                    self._passing.popitem(last=False)
+            else:
+                self._passing.move_to_end(key)
+            shifts = known
+        if request.method != b"ACK":
+            shifts.toward(toward_callee).passed(request.cseq.number)
+        return shifts
+
+    def cseq_raised(
+        self, dialog: Dialog | None, shifts: Shifts, request: Message, toward_callee: bool
+    ) -> int:
+        """Hear that a challenge to a request inside the dialog is being answered.
+
+        The dialog is tracked from here on, if it was not: its route set cannot tell of it
+        any more. Where ``max_dialogs`` are tracked already it is known in memory alone.
+
+        Args:
+            dialog: of the request, if it is tracked.
+            shifts: of the dialog, from ``shifts_of``.
+            request: as received.
+            toward_callee: its direction.
+
+        Returns:
+            What to raise the number of the request by, beyond what our Route says.
+        """
+        by = shifts.toward(toward_callee).raise_at(request.cseq.number)
+        if dialog is None and request.method != b"BYE":
+            dialog = self._adopt(request, shifts, toward_callee)
+        if dialog is not None and dialog.state is not DialogState.TERMINATED:
+            self._write(dialog)
+        return by
+
+    def _adopt(self, request: Message, shifts: Shifts, toward_callee: bool) -> Dialog | None:
+        """Track a dialog of which only a request inside it is known."""
+        if len(self) >= self._max_dialogs:
+            self._counters.refused += 1
+            return None
+        caller, callee = request.from_, request.to
+        if not toward_callee:
+            caller, callee = callee, caller
+        is_call = request.method not in (b"SUBSCRIBE", b"NOTIFY")
+        dialog = Dialog(
+            ident_of_call(request.call_id, caller.tag),
+            request.call_id,
+            caller.tag,
+            caller.uri,
+            callee.uri,
+            b"INVITE" if is_call else b"SUBSCRIBE",
+            self._now_utc(),
+        )
+        known = self._known(dialog.ident)
+        if known is not None:  # by another callee of the fork, or a challenge beside this one
+            known.shifts[callee.tag] = shifts
+            return known
+        dialog.shifts[callee.tag] = shifts
+        if request.method != b"PRACK":  # which alone is of no use after the answer
+            dialog.state = DialogState.CONFIRMED
+            dialog.callee_tag = callee.tag
+        early = dialog.state is DialogState.EARLY
+        (self._early if early else self._confirmed)[dialog.ident] = dialog
+        self._counters.started += 1
+        self._refresh(dialog)
+        return dialog
 
     def written_again(self) -> Iterator[None]:
         """Write everything again, a dialog a step, to a store that may have lost it."""

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from typing import Final, Protocol, final
 
+from uacproxy.dialog.dialog import FORMS_DIALOG
 from uacproxy.errors import PeerError
 from uacproxy.ports import Flow, Target, Timer
+from uacproxy.proxy.credentials import add_ahead, add_answers, peer_of, seal_source
 from uacproxy.proxy.forward import finish, most_added, new_branch, over_tcp, prepare
 from uacproxy.proxy.target_set import Destination
 from uacproxy.proxy.wiring import Wiring
-from uacproxy.routing.scope import Scope
+from uacproxy.routing.scope import Failure, Retry, Scope
 from uacproxy.sip.build import build_cancel, build_response
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import VIA
 from uacproxy.transaction.client import ClientTransaction
 from uacproxy.transaction.vocabulary import Notice
-from uacproxy.uac.auth import Authorized
+from uacproxy.uac.auth import Attempts, Authorized
 
 UNREACHED: Final = 503  # no flow, no address, or the transport failed
 UNANSWERED: Final = 408  # timers B, C, F
@@ -48,28 +50,36 @@ class Branch:
     ``scope`` is the branch's own, or the request's; ``request`` is what is or was sent.
     ``over`` says that a final response was told, and ``is_local`` that it is one of our own
     making. ``destination`` and ``targets`` say where to go once more after a challenge:
-    ``target`` is where it went last.
+    ``target`` is where it went last. ``credentials`` answer challenges, ``ahead`` was sent
+    before anybody asked.
     """
 
     __slots__ = (
+        "_auth",
         "_cancel_reasons",
         "_client",
         "_fallback",
         "_gave_up",
         "_method",
         "_owner",
+        "_retry",
         "_ringing",
         "_template",
         "_timer",
         "_wiring",
+        "ahead",
+        "attempts",
         "cancelled",
         "credentials",
         "destination",
+        "index",
         "is_local",
         "next_hop",
+        "on_failure",
         "over",
         "request",
         "scope",
+        "share",
         "shift",
         "target",
         "targets",
@@ -82,9 +92,24 @@ class Branch:
         scope: Scope,
         request: Message,
         destination: Destination,
-        credentials: list[Authorized],
         shift: int,
+        index: int,
+        share: bytes,
+        retry: Retry | None,
     ) -> None:
+        """Prepare a branch.
+
+        Args:
+            wiring: the core's.
+            owner: hears of it.
+            scope: of the request, or of the branch where there is a branch route.
+            request: the branch's own copy.
+            destination: where it goes.
+            shift: what its CSeq is raised by.
+            index: among the branches of its group.
+            share: of Max-Breadth, b"" where it goes alone.
+            retry: what it was challenged for before.
+        """
         self._wiring = wiring
         self._owner = owner
         self.scope = scope
@@ -92,8 +117,18 @@ class Branch:
         self.request = request
         self.destination = destination
         self.next_hop = destination.next_hop
-        self.credentials = credentials
         self.shift = shift
+        self.index = index
+        self.share = share
+        self.on_failure = scope.on_branch_failure  # a branch failure route, "" for none
+        self.credentials: list[Authorized] = []
+        self.ahead: list[Authorized] = []
+        self.attempts: Attempts | None = None
+        self._auth = b""  # sealed, for our Record-Route
+        self._retry = retry
+        if retry is not None:
+            self.credentials = retry.credentials
+            self.attempts = retry.attempts
         self.over = False
         self.is_local = False
         self.cancelled = False
@@ -111,8 +146,10 @@ class Branch:
         """Prepare the request and send it to its first target, perhaps in a later turn."""
         if self.over:
             return  # cancelled while its branch route was thinking
-        for answer in self.credentials:
-            self._template.append(answer.name, answer.value)
+        if self.credentials:
+            add_answers(self._wiring, self._template, self.credentials)
+        if not self.scope.in_dialog and self._method in FORMS_DIALOG:
+            self._auth = seal_source(self._wiring, self.scope, self._retry)
         try:
             next_hop = prepare(self._wiring, self._template, self.shift, self.next_hop)
         except PeerError as error:
@@ -167,14 +204,17 @@ class Branch:
             return False
         measured = self._template.branch_copy()
         branch = new_branch(self._wiring, self.scope)
-        finish(self._wiring, measured, self.scope, flow, branch, self.shift)
+        finish(self._wiring, measured, self.scope, flow, branch, self.shift, self._auth)
         return _length(measured) > limit
 
     def _send(self, target: Target, flow: Flow) -> None:
         wiring = self._wiring
         last = not self.targets and self._fallback is None
         request = self._template if last else self._template.branch_copy()
-        finish(wiring, request, self.scope, flow, new_branch(wiring, self.scope), self.shift)
+        if self.scope.auth_source:
+            self._answer_ahead(request, target)
+        branch = new_branch(wiring, self.scope)
+        finish(wiring, request, self.scope, flow, branch, self.shift, self._auth)
         self.request = request
         self.target = target
         self._ringing = False
@@ -182,6 +222,19 @@ class Branch:
         if self._method == b"INVITE":
             self._timer = wiring.clock.callLater(wiring.timer_c, self._timer_c_fired)
         self._client = wiring.table.start_client(request, flow, self.heard)
+
+    def _answer_ahead(self, request: Message, target: Target) -> None:
+        """Use the nonces that this very target gave earlier."""
+        if self.attempts is None:
+            self.attempts = Attempts()
+        self.ahead = add_ahead(
+            self._wiring, self.scope, request, target, self.attempts, self.credentials
+        )
+
+    def failed_with(self, response: Message) -> Failure:
+        """Return the failure as whoever is to answer a challenge sees it."""
+        peer = b"" if self.target is None else peer_of(self.target)
+        return Failure(self.request, response, self.credentials, self.ahead, self.attempts, peer)
 
     # -- from the client transaction ---------------------------------------------------
 

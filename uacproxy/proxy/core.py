@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
-from uacproxy.dialog.cseq import shift_of
-from uacproxy.dialog.dialog import Dialog
+from uacproxy.dialog.cseq import shift_of, shift_rack
+from uacproxy.dialog.dialog import Dialog, ident_of_call
 from uacproxy.errors import BadExtension, ParseError, PeerError, RestoreFailed, ScriptError
 from uacproxy.ports import Flow, Target
+from uacproxy.proxy.credentials import dialog_of
 from uacproxy.proxy.forward import finish, prepare
 from uacproxy.proxy.record_route import DID, take_own_maddr, take_own_route
 from uacproxy.proxy.response_context import ResponseContext
@@ -26,6 +27,7 @@ from uacproxy.routing.runner import Outcome
 from uacproxy.routing.scope import Scope
 from uacproxy.sip.build import build_response
 from uacproxy.sip.fields import option_tags
+from uacproxy.sip.grammar import text
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import ALLOW, REQUIRE, UNSUPPORTED
 from uacproxy.sip.parse import MalformedMessage, describe
@@ -33,6 +35,8 @@ from uacproxy.sip.uri import Uri
 from uacproxy.sip.via import Via
 from uacproxy.transaction.invite_server import InviteServer
 from uacproxy.transaction.server import ServerTransaction
+from uacproxy.uac.auth_param import PARAM as AUTH_PARAM
+from uacproxy.uac.auth_param import DialogAuth
 from uacproxy.uac.contact_user import reveal_contact
 from uacproxy.uac.dialog_variables import identities_of
 from uacproxy.uac.hiding import hide_caller, policy_of_route
@@ -156,30 +160,62 @@ class ProxyCore:
         request = scope.request
         wiring = self._wiring
         scope.toward_callee = direction(own, request)
-        if scope.toward_callee:
-            scope.shift = shift_of(own)
         scope.own_route = own
         self._hide(scope, own)
+        auth = self._open_auth(scope, own)
         did = own.param(DID)
-        if did is None:
+        if did is None and auth is None:
             self._restore(scope, own, None, b"")
+            self._shift(scope, own)
             then()
             return
-        ident, _, hidden = did.partition(b"-")
+        ident = b""
+        hidden = b""
+        in_store = True
+        if did is not None:
+            ident, _, hidden = did.partition(b"-")
+        elif auth is not None:
+            ident = ident_of_call(*dialog_of(scope))
+            in_store = not auth.is_of_this_run or wiring.tracker.is_shared
 
         def found(dialog: Dialog | None) -> None:
             if dialog is not None:  # whose tags are known, whatever the Route came to say
-                toward = scope.received.from_.tag == dialog.caller_tag
                 scope.dialog = dialog
-                scope.toward_callee = toward
-                scope.shift = shift_of(own) if toward else 0
-                scope.shift += dialog.shift_to_callee if toward else dialog.shift_to_caller
+                scope.toward_callee = scope.received.from_.tag == dialog.caller_tag
+            if auth is not None:
+                source = auth.to_callee if scope.toward_callee else auth.to_caller
+                scope.auth_source = text(source)
+            if dialog is not None or auth is not None:
+                scope.shifts = wiring.tracker.shifts_of(dialog, scope.received, scope.toward_callee)
             self._restore(scope, own, dialog, hidden)
+            self._shift(scope, own)
             if dialog is not None:
                 wiring.tracker.request_passed(dialog, scope.received)
             then()
 
-        wiring.tracker.find(ident, scope.received, found)
+        wiring.tracker.find(ident, scope.received, found, in_store=in_store)
+
+    def _open_auth(self, scope: Scope, own: Uri) -> DialogAuth | None:
+        """Return whose credentials answer challenges inside the dialog, as our Route says."""
+        value = own.param(AUTH_PARAM)
+        seal = self._wiring.features.auth_seal
+        if value is None or seal is None:
+            return None
+        try:
+            return seal.open(value, *dialog_of(scope))
+        except RestoreFailed:
+            self._wiring.counters.restore_failures += 1
+            return None
+
+    def _shift(self, scope: Scope, own: Uri) -> None:
+        """Find by how much CSeq, and the number inside RAck, go out higher than they came."""
+        by = shift_of(own) if scope.toward_callee else 0
+        shifts = scope.shifts
+        raised = None if shifts is None else shifts.toward(scope.toward_callee)
+        shift_rack(scope.request, by, raised)
+        scope.shift = by
+        if raised is not None:
+            scope.shift += raised.shift(scope.received.cseq.number)
 
     def _hide(self, scope: Scope, own: Uri) -> None:
         """Go on hiding the caller, where its first request was to; see ``uac.hiding``."""

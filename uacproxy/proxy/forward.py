@@ -21,6 +21,7 @@ from uacproxy.routing.scope import Scope
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import CONTENT_LENGTH, MAX_FORWARDS, VIA
 from uacproxy.sip.uri import Uri, parse_uri
+from uacproxy.uac.auth_param import PARAM as AUTH_PARAM
 from uacproxy.uac.hiding import PARAM as HIDE_PARAM
 from uacproxy.uac.hiding import route_value
 
@@ -60,18 +61,34 @@ def prepare(wiring: Wiring, request: Message, shift: int, chosen: bytes) -> Uri:
 
 
 def finish(
-    wiring: Wiring, request: Message, scope: Scope, goes_on: Flow, branch: bytes, shift: int
+    wiring: Wiring,
+    request: Message,
+    scope: Scope,
+    goes_on: Flow,
+    branch: bytes,
+    shift: int,
+    auth: bytes = b"",
 ) -> None:
-    """Push Record-Route, where the request may begin a dialog, and our Via."""
+    """Push Record-Route, where the request may begin a dialog, and our Via.
+
+    Args:
+        wiring: the core's.
+        request: prepared.
+        scope: of the request or the branch.
+        goes_on: the flow it leaves by.
+        branch: for our Via.
+        shift: what its CSeq was raised by.
+        auth: sealed, whose credentials answer challenges inside the dialog.
+    """
     if wiring.record_route and not scope.in_dialog and request.method in FORMS_DIALOG:
-        record_route(request, scope.flow, goes_on, _params(wiring, scope, shift))
+        record_route(request, scope.flow, goes_on, _params(wiring, scope, shift, auth))
     via = _VIA_PROTOCOL + goes_on.transport + b" " + goes_on.sent_by + b";rport;branch=" + branch
     request.push(VIA, via)
 
 
 def most_added(scope: Scope) -> int:
     """Return how many octets ``finish`` adds at most; a little too many is no harm."""
-    most = 512 + 6 * len(scope.received.from_.tag)  # the tag escaped, in two entries
+    most = 1024 + 6 * len(scope.received.from_.tag)  # the tag escaped, in two entries
     identities = scope.identities
     if identities is not None:  # sealed, in base64, perhaps in two entries
         most += 3 * (len(identities.from_original) + len(identities.from_shown))
@@ -81,7 +98,7 @@ def most_added(scope: Scope) -> int:
     return most
 
 
-def _params(wiring: Wiring, scope: Scope, shift: int) -> list[tuple[bytes, bytes]]:
+def _params(wiring: Wiring, scope: Scope, shift: int, auth: bytes) -> list[tuple[bytes, bytes]]:
     params: list[tuple[bytes, bytes]] = []
     if wiring.route_mark is not None:
         mark = wiring.route_mark.mark(scope.received.call_id, scope.received.from_.tag)
@@ -94,6 +111,8 @@ def _params(wiring: Wiring, scope: Scope, shift: int) -> list[tuple[bytes, bytes
         params.append((HIDE_PARAM, route_value(scope.hide)))
     if shift:
         params.append((CSEQ_PARAM, b"%d" % shift))
+    if auth:
+        params.append((AUTH_PARAM, auth))
     if scope.dialog is not None:
         params.append((DID, scope.dialog.ident + _hidden(scope)))
     return params

@@ -1,8 +1,8 @@
 """Route fields: taking our own off, putting our Record-Route on (RFC 3261 16.4, 16.6; RFC 5658).
 
 Our Record-Route parameters are ``lr``, ``ftag`` (the tag of who began the dialog), ``cs``
-(dialog.cseq), ``did`` (dialog.tracker), ``hide`` (uac.hiding), and those of uac.rr_param:
-``vsf``, ``vst`` and ``hid``.
+(dialog.cseq), ``did`` (dialog.tracker), ``hide`` (uac.hiding), ``au`` (uac.auth_param), and
+those of uac.rr_param: ``vsf``, ``vst`` and ``hid``.
 """
 
 from __future__ import annotations

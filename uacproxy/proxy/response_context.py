@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from uacproxy.dialog.cseq import restore_cseq
+from uacproxy.dialog.cseq import LARGEST_CSEQ, restore_cseq, shift_of
 from uacproxy.errors import ParseError, ScriptError
 from uacproxy.proxy.best_response import gather_challenges, pick_best
 from uacproxy.proxy.branch import Branch
 from uacproxy.proxy.breadth import MAX_BREADTH, shares_of
+from uacproxy.proxy.credentials import ahead_refused, answers_heard, dialog_of
 from uacproxy.proxy.onreply import OnReplyQueue
 from uacproxy.proxy.record_route import keep_record_route
 from uacproxy.proxy.target_set import Destination, destinations
 from uacproxy.proxy.wiring import Wiring
 from uacproxy.routing.actions import Drop, Relay, Reply
+from uacproxy.routing.challenge import answer_challenge
 from uacproxy.routing.context import RouteContext
 from uacproxy.routing.runner import Outcome
-from uacproxy.routing.scope import Failure, Retry, Scope
+from uacproxy.routing.scope import Retry, Scope
 from uacproxy.sip.build import build_response
 from uacproxy.sip.grammar import octets_of
 from uacproxy.sip.message import Message
@@ -42,6 +44,7 @@ class ResponseContext:
 
     __slots__ = (
         "_branches",
+        "_deciding",
         "_failures",
         "_groups",
         "_is_settling",
@@ -61,6 +64,7 @@ class ResponseContext:
         self._branches: list[Branch] = []  # of the group under way
         self._groups: list[list[Destination]] = []  # not yet tried
         self._failures: list[tuple[Branch, Message]] = []  # of the branches tried so far
+        self._deciding = 0  # branches whose branch failure route is thinking
         self._is_settling = False  # more branches are about to start or end in this turn
         self._rounds = 0
         self._onreply: OnReplyQueue | None = None
@@ -127,16 +131,14 @@ class ResponseContext:
         """Start group after group until one has a branch under way; after the last, choose."""
         while self._groups:
             self._start_group(self._groups.pop(0))
-            if self.finished:
+            if self.finished or self._is_under_way():
                 return
-            for branch in self._branches:
-                if not branch.over:
-                    return
         self._choose()
 
+    def _is_under_way(self) -> bool:
+        return self._deciding > 0 or any(not branch.over for branch in self._branches)
+
     def _start_group(self, group: list[Destination]) -> None:
-        retry = self.scope.retry
-        self.scope.retry = None
         shares: list[bytes] = []
         if len(group) > 1:
             shares = shares_of(self.scope.request, len(group))
@@ -144,36 +146,38 @@ class ResponseContext:
                 self.answer(440)
                 return
         self._branches = []
-        for destination in group:
-            self._branches.append(self._make_branch(destination, retry, shares))
+        for index, destination in enumerate(group):
+            share = shares[index] if shares else b""
+            self._branches.append(self._make_branch(destination, index, share, None, 0))
         self._is_settling = True
         for branch in self._branches:
-            if branch.scope is self.scope:
-                branch.start()
-            else:
-                self._run_branch_route(branch)
+            self._start(branch)
         self._is_settling = False
 
     def _make_branch(
-        self, destination: Destination, retry: Retry | None, shares: list[bytes]
+        self, destination: Destination, index: int, share: bytes, retry: Retry | None, shift: int
     ) -> Branch:
+        """Make a branch; ``shift`` counts where it is a retry."""
         scope = self.scope
         request = scope.request.branch_copy()
-        index = len(self._branches)
         if destination.request_uri != request.request_uri:
             request.set_request_uri(destination.request_uri)
         for route in reversed(destination.path):
             request.push(ROUTE, route)
-        if shares:
-            request.set(MAX_BREADTH, shares[index])
+        if share:
+            request.set(MAX_BREADTH, share)
+        if retry is None:
+            shift = scope.shift
         if scope.on_branch:
             scope = scope.branch_scope(request, index)
             scope.next_hop = destination.next_hop
-        if retry is None:
-            return Branch(self._wiring, self, scope, request, destination, [], scope.shift)
-        return Branch(
-            self._wiring, self, scope, request, destination, retry.credentials, retry.shift
-        )
+        return Branch(self._wiring, self, scope, request, destination, shift, index, share, retry)
+
+    def _start(self, branch: Branch) -> None:
+        if branch.scope is self.scope:
+            branch.start()
+        else:
+            self._run_branch_route(branch)
 
     def _run_branch_route(self, branch: Branch) -> None:
         """Let the branch route edit, then start; ``Drop`` ends the branch unsent."""
@@ -197,6 +201,7 @@ class ResponseContext:
                 return
             if scope.next_hop != next_hop or scope.request.request_uri != request_uri:
                 branch.send_elsewhere(scope.next_hop)
+            branch.on_failure = scope.on_branch_failure
             branch.start()
 
         context = RouteContext(wiring.features, scope)
@@ -216,22 +221,123 @@ class ResponseContext:
         if not self.finished:
             self.finished = True
             self._cancel_others(branch, [_ELSEWHERE])
+        if branch.credentials or branch.ahead:
+            given = [*branch.credentials, *branch.ahead]
+            answers_heard(self._wiring, response, given, branch.target)
         self._pass_up(branch, response)
 
     def failure(self, branch: Branch, response: Message) -> None:
-        """Keep a failure; when it was the last branch, choose (16.7 steps 6 to 8)."""
+        """Answer a challenge where a rule says whose credentials do; else let routes decide."""
         if self.finished:
             return
+        may_go_on = not self.scope.is_canceled and not branch.cancelled
+        if may_go_on and self._answer(branch, response):
+            return
+        if may_go_on and branch.on_failure:
+            self._run_branch_failure(branch, response)
+        else:
+            self._failed(branch, response)
+
+    def _failed(self, branch: Branch, response: Message) -> None:
+        """Keep a failure; when it was the last branch, choose (16.7 steps 6 to 8)."""
         self._failures.append((branch, response))
+        if response.status == 403 and branch.ahead:
+            ahead_refused(self._wiring, branch.ahead, branch.target)
         if response.status >= 600:
             self._groups = []
             self._cancel_others(branch, [b"SIP;cause=%d" % response.status])
-        if self._is_settling:
+        if not self._is_settling and not self._is_under_way():
+            self._advance()
+
+    def _answer(self, branch: Branch, response: Message) -> bool:
+        """Answer a challenge with the credentials its scope names; tell whether that was done."""
+        source = branch.scope.auth_source
+        if not source or branch.is_local or response.status not in (401, 407):
+            return False
+        features = self._wiring.features
+        retry = answer_challenge(
+            branch.failed_with(response),
+            features.sources.of(source, *dialog_of(self.scope)),
+            features.nonces,
+            features.log,
+        )
+        if retry is None:
+            return False
+        self._send_again(branch, retry)
+        return True
+
+    def _run_branch_failure(self, branch: Branch, response: Message) -> None:
+        """Let the branch failure route see one branch, while others may still ring."""
+        wiring = self._wiring
+        script = wiring.script
+        name = branch.on_failure
+        branch.on_failure = ""
+        try:
+            handler = script.branch_failure(name)
+        except ScriptError as error:
+            wiring.runner.report(error)
+            self._failed(branch, response)
             return
-        for other in self._branches:
-            if not other.over:
+        scope = self.scope.branch_scope(self.scope.request.branch_copy(), branch.index)
+        scope.on_branch_failure = ""
+        scope.response = response
+        scope.failure = branch.failed_with(response)
+        self._deciding += 1
+
+        def decided(outcome: Outcome) -> None:
+            self._deciding -= 1
+            if self.finished:
                 return
-        self._advance()
+            retry = scope.retry
+            if not isinstance(outcome, Relay) or response.status >= 600 or self._is_ending():
+                self._failed(branch, response)
+            elif retry is not None and not outcome.targets:
+                self._send_again(branch, retry, scope.on_branch_failure)
+            else:
+                self._send_instead(branch, response, outcome, scope)
+
+        def failed(_error: ScriptError) -> None:
+            decided(None)
+
+        wiring.runner.run(
+            handler, RouteContext(wiring.features, scope), script.file, decided, failed
+        )
+
+    def _is_ending(self) -> bool:
+        """Tell whether no branch may be started any more: cancelled, or a 6xx is there."""
+        if self.scope.is_canceled:
+            return True
+        return any(response.status >= 600 for _, response in self._failures)
+
+    def _send_instead(self, branch: Branch, response: Message, relay: Relay, scope: Scope) -> None:
+        """Let the targets a branch failure route names take the place of the branch."""
+        wiring = self._wiring
+        file = wiring.script.file
+        groups: list[list[Destination]] = []
+        try:
+            groups = destinations(relay, scope, wiring.is_ours, wiring.find_local)
+        except (ParseError, ScriptError) as error:
+            wiring.runner.report(ScriptError(error.why, file=file, line=1))
+        self._rounds += 1
+        if self._rounds > MOST_ROUNDS:
+            wiring.runner.report(
+                ScriptError("no end of targets for one request", file=file, line=1)
+            )
+            groups = []
+        self._branches.remove(branch)
+        started: list[Branch] = []
+        for group in groups:
+            for destination in group:
+                one = self._make_branch(destination, branch.index, branch.share, None, 0)
+                one.on_failure = scope.on_branch_failure
+                started.append(one)
+        self._branches.extend(started)
+        settling = self._is_settling
+        self._is_settling = True
+        for one in started:
+            self._start(one)
+        self._is_settling = settling
+        self._failed(branch, response)
 
     def _cancel_others(self, branch: Branch, reasons: list[bytes]) -> None:
         settling = self._is_settling
@@ -258,7 +364,7 @@ class ResponseContext:
             self._fail_upstream(branch, best)
             return
         scope.response = best
-        scope.failure = Failure(branch.request, best, branch.credentials, branch.shift)
+        scope.failure = branch.failed_with(best)
         wiring.runner.run(
             handler,
             RouteContext(wiring.features, scope),
@@ -272,13 +378,13 @@ class ResponseContext:
         scope.response = None
         scope.failure = None
         retry = scope.retry
+        scope.retry = None
         if self.finished:
             return
         if isinstance(outcome, Relay) and not scope.is_canceled:
             if retry is not None and not outcome.targets:
                 self._send_again(branch, retry)
             else:
-                scope.retry = None
                 self._failures = []
                 self._relay(outcome)
         elif isinstance(outcome, Reply):
@@ -288,21 +394,42 @@ class ResponseContext:
         else:
             self._fail_upstream(branch, best)
 
-    def _send_again(self, branch: Branch, retry: Retry) -> None:
-        """Send the challenged branch again, to the address that challenged."""
+    def _send_again(self, branch: Branch, retry: Retry, on_branch_failure: str = "") -> None:
+        """Send the challenged branch again, to the address that challenged, beside the others."""
         wiring = self._wiring
-        scope = self.scope
         wiring.counters.authenticated += 1
         self._failures = [one for one in self._failures if one[0] is not branch]
-        raised = retry.shift - branch.shift
-        if scope.in_dialog and scope.dialog is not None and raised:
-            scope.shift += raised
-            wiring.tracker.cseq_raised(scope.dialog, scope.toward_callee, raised)
         again = branch.destination.again()
         if branch.target is not None:
             again.targets = [branch.target, *branch.targets]
-        self._groups = [[again]]
-        self._advance()
+        shift = self._raised(branch)
+        retried = self._make_branch(again, branch.index, branch.share, retry, shift)
+        retried.on_failure = on_branch_failure
+        if branch in self._branches:
+            self._branches.remove(branch)
+        self._branches.append(retried)
+        self._start(retried)
+
+    def _raised(self, branch: Branch) -> int:
+        """Return what the CSeq of a challenged branch is to be raised by (RFC 3261 22.2).
+
+        Inside a dialog the number is the next one in its direction, and is remembered. Where
+        nothing would remember it, a later ACK could not be matched, so there it stays.
+        """
+        wiring = self._wiring
+        scope = self.scope
+        number = scope.received.cseq.number
+        if not wiring.features.track_cseq or number + branch.shift >= LARGEST_CSEQ:
+            return branch.shift
+        if not scope.in_dialog:
+            return branch.shift + 1
+        shifts = scope.shifts
+        own = scope.own_route
+        if shifts is None or own is None:
+            return branch.shift
+        by = wiring.tracker.cseq_raised(scope.dialog, shifts, scope.received, scope.toward_callee)
+        scope.shift = by + (shift_of(own) if scope.toward_callee else 0)
+        return scope.shift
 
     def _fail_upstream(self, branch: Branch, best: Message) -> None:
         """Send the best failure; a 503 of one hop is no 503 of ours (16.7 step 6)."""

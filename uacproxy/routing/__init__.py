@@ -8,6 +8,7 @@ from __future__ import annotations
 from uacproxy.routing.actions import Drop, Relay, Reply
 from uacproxy.routing.context import RouteContext
 from uacproxy.routing.script import (
+    branch_failure_route,
     branch_route,
     dialog_route,
     event_route,
@@ -21,6 +22,7 @@ __all__ = [
     "Relay",
     "Reply",
     "RouteContext",
+    "branch_failure_route",
     "branch_route",
     "dialog_route",
     "event_route",

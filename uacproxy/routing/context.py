@@ -113,6 +113,10 @@ class RouteContext:
         """Run this failure route when all branches have failed (t_on_failure); "" for none."""
         self.scope.on_failure = name
 
+    def on_branch_failure(self, name: str) -> None:
+        """Run this route for each branch that has failed (t_on_branch_failure); "" for none."""
+        self.scope.on_branch_failure = name
+
     def on_reply(self, name: str) -> None:
         """Run this onreply route for each response (t_on_reply)."""
         self.scope.on_reply = name

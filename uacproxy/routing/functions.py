@@ -10,24 +10,27 @@ from collections.abc import Callable
 from typing import Protocol, final
 
 from uacproxy.counters import ProxyCounters
-from uacproxy.errors import FeatureError, ParseError, ScriptError, UnsupportedChallenge
+from uacproxy.errors import FeatureError, ParseError, ScriptError
 from uacproxy.ports import Log
 from uacproxy.routing import pseudo
+from uacproxy.routing.challenge import answer_challenge
 from uacproxy.routing.pending_reply import PendingReply
 from uacproxy.routing.request_sending import RequestSending
-from uacproxy.routing.scope import Retry, Scope
+from uacproxy.routing.scope import Scope
+from uacproxy.routing.settings import parse_auth
 from uacproxy.routing.uac_req import LITERAL, NOT_KEYWORDS, UacReq
 from uacproxy.sip.grammar import octets_of, text
 from uacproxy.sip.names import FROM, TO
 from uacproxy.sip.uri import Uri, parse_uri
 from uacproxy.uac.account import Account
-from uacproxy.uac.account_credentials import credentials_of
 from uacproxy.uac.asserted import assert_identity
-from uacproxy.uac.auth import Attempts, authorize, use_again
+from uacproxy.uac.auth_param import AuthSeal
 from uacproxy.uac.contact_user import ContactSeal
+from uacproxy.uac.credential_sources import BY_REALM, KEPT, CredentialSources
 from uacproxy.uac.credentials import Credential, CredentialList
 from uacproxy.uac.dialog_variables import to_variables
 from uacproxy.uac.hiding import HidePolicy, hide_caller, parse_hide_policy, unmet_privacy
+from uacproxy.uac.nonces import NonceBook
 from uacproxy.uac.privacy import anonymity, from_names_caller, is_anonymous
 from uacproxy.uac.replace import Identities, replace_in
 from uacproxy.uac.restore import restore_request
@@ -59,20 +62,23 @@ class Features:
         "accounts",
         "auth_password_avp",
         "auth_realm_avp",
+        "auth_seal",
         "auth_username_avp",
         "codec",
+        "consume_credentials",
         "contact_seal",
         "counters",
-        "credentials",
         "is_ours",
         "keep_early",
         "log",
+        "nonces",
         "requests",
         "restore_dlg",
         "restore_from_avp",
         "restore_mode",
         "restore_to_avp",
         "set_dialog_variable",
+        "sources",
         "track",
         "track_cseq",
     )
@@ -99,6 +105,8 @@ class Features:
         keep_early: Callable[[Scope], None] = _keep_nothing,
         contact_seal: ContactSeal | None = None,
         requests: RequestSending | None = None,
+        auth_seal: AuthSeal | None = None,
+        consume_credentials: bool = True,
     ) -> None:
         self.restore_mode = restore_mode  # none, manual or auto
         self.codec = codec
@@ -107,7 +115,13 @@ class Features:
         self.restore_to_avp = restore_to_avp
         self.keep_early = keep_early  # writes a dialog whose identities are nowhere else
         self.contact_seal = contact_seal  # None: a hidden Contact user is not put back
-        self.credentials = credentials
+        self.auth_seal = auth_seal  # None: challenges inside a dialog are for scripts
+        self.consume_credentials = consume_credentials
+        self.nonces = NonceBook()
+        if accounts is None:
+            self.sources = CredentialSources(credentials)
+        else:
+            self.sources = CredentialSources(credentials, accounts.account)
         self.auth_realm_avp = auth_realm_avp  # "" for unset; so the next two
         self.auth_username_avp = auth_username_avp
         self.auth_password_avp = auth_password_avp
@@ -273,8 +287,9 @@ class UacFunctions:
     def auth(self, mode: int = 0) -> bool:
         """Answer the challenge of the response at hand; then ``return Relay()`` sends it again.
 
-        For failure routes. Credentials come from the auth AVPs where they are set, else
-        from ``credential`` by realm, or from where the rule says.
+        For failure and branch failure routes. Credentials come from the auth AVPs where
+        they are set, else from ``credential`` by realm. The same ones answer challenges
+        inside the dialog that may begin, without a script.
 
         Args:
             mode: 1 when the password AVP holds HA1 in hexadecimal digits.
@@ -283,68 +298,64 @@ class UacFunctions:
         failure = scope.failure
         if failure is None or failure.response.status not in (401, 407):
             return False
-        try:
-            if scope.attempts is None:
-                scope.attempts = Attempts()
-            answer = authorize(
-                failure.request,
-                failure.response,
-                self._candidates(mode),
-                attempts=scope.attempts,
-            )
-        except (FeatureError, UnsupportedChallenge) as error:
-            self._features.log.info(
-                "challenge of {uri} not answered: {why}",
-                uri=text(failure.request.request_uri),
-                why=error.why,
-            )
+        features = self._features
+        named = scope.auth_source not in ("", BY_REALM, KEPT)
+        own = None if named else self._avp_credential(mode)
+        if own is not None:
+            candidates = features.sources.lines.with_first(own)
+        else:
+            candidates = self._sourced(scope.auth_source or BY_REALM)
+        retry = answer_challenge(failure, candidates, features.nonces, features.log)
+        if retry is None:
             return False
-        kept = [
-            use_again(one, failure.request, scope.attempts)
-            for one in failure.credentials
-            if one.name != answer.name or one.realm != answer.realm
-        ]
-        kept.append(answer)
-        scope.retry = Retry(kept, failure.shift + self._raised())
+        if own is not None and not scope.in_dialog:
+            features.sources.keep(own, scope.received.call_id, scope.received.from_.tag)
+        retry.dialog_source = scope.auth_source or (BY_REALM if own is None else KEPT)
+        scope.retry = retry
         return True
 
-    def _raised(self) -> int:
-        """Return by how much the retry's CSeq is higher (22.2).
+    def auth_as(self, whose: str, toward: str = "callee") -> bool:
+        """Answer challenges by themselves, of this request and inside its dialog.
 
-        Inside a dialog a later ACK could not be matched to what nobody remembers, so there
-        it is not raised unless the dialog is tracked.
+        Args:
+            whose: as ``auth`` of a rule: ``yes``, ``USER``, ``account:L_UUID``, or ``no``.
+            toward: ``callee`` for this request and later ones of the caller; ``caller``
+                for later requests of the callee, as in a call that came from a provider.
         """
-        scope = self._scope
-        if not self._features.track_cseq or (scope.in_dialog and scope.dialog is None):
-            return 0
-        return 1
+        try:
+            parsed = parse_auth(pseudo.expand(whose, self._scope))
+        except ValueError as error:
+            raise ScriptError(f"auth_as: {error}") from error
+        if toward not in ("callee", "caller"):
+            raise ScriptError(f"auth_as: toward callee or caller, not {toward!r}")
+        source = "" if parsed is None else parsed.words
+        if toward == "callee":
+            self._scope.auth_source = source
+        else:
+            self._scope.auth_to_caller = source
+        return True
 
-    def _candidates(self, mode: int) -> CredentialList:
+    def _sourced(self, source: str) -> CredentialList:
+        received = self._scope.received
+        return self._features.sources.of(source, received.call_id, received.from_.tag)
+
+    def _avp_credential(self, mode: int) -> Credential | None:
+        """Return what the script has put into the auth AVPs, None for nothing complete."""
         features = self._features
         scope = self._scope
-        source = scope.auth_source
-        if source.startswith("user:"):
-            return features.credentials.of_user(octets_of(source[5:]))
-        if source.startswith("account:"):
-            return self._account_credentials(source[8:])
-        if features.auth_username_avp:
-            user = pseudo.read(features.auth_username_avp, scope)
-            secret = pseudo.read(features.auth_password_avp, scope)
-            realm = pseudo.read(features.auth_realm_avp, scope)
-            if user and secret:
-                own = Credential(
-                    username=octets_of(str(user)),
-                    realm=octets_of(str(realm or "")),
-                    password=b"" if mode & 1 else octets_of(str(secret)),
-                    ha1=octets_of(str(secret)) if mode & 1 else b"",
-                )
-                return features.credentials.with_first(own)
-        return features.credentials
-
-    def _account_credentials(self, l_uuid: str) -> CredentialList:
-        accounts = self._features.accounts
-        account = None if accounts is None else accounts.account(l_uuid)
-        return CredentialList([]) if account is None else credentials_of(account)
+        if not features.auth_username_avp:
+            return None
+        user = pseudo.read(features.auth_username_avp, scope)
+        secret = pseudo.read(features.auth_password_avp, scope)
+        realm = pseudo.read(features.auth_realm_avp, scope)
+        if not user or not secret:
+            return None
+        return Credential(
+            username=octets_of(str(user)),
+            realm=octets_of(str(realm or "")),
+            password=b"" if mode & 1 else octets_of(str(secret)),
+            ha1=octets_of(str(secret)) if mode & 1 else b"",
+        )
 
     # -- requests of our own -----------------------------------------------------------
 

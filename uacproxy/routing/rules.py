@@ -11,7 +11,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Sequence
 from fnmatch import translate
-from typing import Final, final
+from typing import final
 
 from uacproxy.errors import ParseError, ScriptError
 from uacproxy.routing.actions import Action, Drop, Relay, Reply
@@ -20,9 +20,6 @@ from uacproxy.routing.script import Script
 from uacproxy.routing.settings import Network, Replacement, RuleSettings
 from uacproxy.sip.grammar import octets_of, text
 from uacproxy.sip.uri import parse_uri
-
-RULE_AUTH: Final = "rule auth"
-"""Name of the failure route that answers challenges for rules with ``auth``."""
 
 Condition = Callable[[RouteContext], bool]
 
@@ -41,32 +38,27 @@ def compile_rules(rules: Sequence[RuleSettings], file: str) -> Script:
 
     script = Script(file)
     script.add("request_route", "", by_rules)
-    script.add("failure_route", RULE_AUTH, _answer_challenge)
     return script
-
-
-def _answer_challenge(ctx: RouteContext) -> Action | None:
-    if ctx.is_canceled or not ctx.check_status("401|407"):
-        return None
-    if not ctx.uac.auth():
-        return None
-    ctx.on_failure(RULE_AUTH)  # a second realm, or a newer nonce; ``auth`` ends the loop
-    return Relay()
 
 
 @final
 class _Rule:
     """One rule, ready to run."""
 
-    __slots__ = ("_action", "_auth_source", "_conditions", "_settings", "_targets")
+    __slots__ = (
+        "_action",
+        "_auth_source",
+        "_auth_to_caller",
+        "_conditions",
+        "_settings",
+        "_targets",
+    )
 
     def __init__(self, settings: RuleSettings) -> None:
         self._settings = settings
         self._conditions = _conditions(settings)
-        self._auth_source = ""
-        if settings.auth is not None:
-            kind = settings.auth.source
-            self._auth_source = kind if kind == "realm" else f"{kind}:{settings.auth.name}"
+        self._auth_source = "" if settings.auth is None else settings.auth.words
+        self._auth_to_caller = "" if settings.auth_caller is None else settings.auth_caller.words
         self._targets: tuple[str, ...] = ()
         self._action: Action | None = None
         if settings.reply is not None:
@@ -101,9 +93,8 @@ class _Rule:
             if unmet:
                 return Reply(500, f"Privacy not available: {unmet}")
             ctx.uac.hide_caller(policy)
-        if self._auth_source:
-            ctx.scope.auth_source = self._auth_source
-            ctx.on_failure(RULE_AUTH)
+        ctx.scope.auth_source = self._auth_source
+        ctx.scope.auth_to_caller = self._auth_to_caller
         if self._action is not None:
             return self._action
         return Relay(*[ctx.expand(target) for target in self._targets])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import final
 
+from uacproxy.dialog.cseq import Shifts
 from uacproxy.dialog.dialog import Dialog
 from uacproxy.ports import Flow
 from uacproxy.routing.uac_req import UacReq, Value
@@ -23,26 +24,35 @@ from uacproxy.uac.replace import Identities
 class Retry:
     """What the challenged branch is to be sent again with (RFC 3261 22.3)."""
 
-    __slots__ = ("credentials", "shift")
+    __slots__ = ("attempts", "credentials", "dialog_source")
 
-    def __init__(self, credentials: list[Authorized], shift: int) -> None:
+    def __init__(self, credentials: list[Authorized], attempts: Attempts) -> None:
         self.credentials = credentials  # one for each realm so far
-        self.shift = shift  # CSeq of the branch minus CSeq of the caller
+        self.attempts = attempts  # so far: the loop is bounded
+        self.dialog_source = ""  # answers later challenges of the dialog, should one begin
 
 
 @final
 class Failure:
-    """The branch whose response was picked, as a failure route sees it."""
+    """A failed branch: the one whose response was picked, or that of a branch failure route."""
 
-    __slots__ = ("credentials", "request", "response", "shift")
+    __slots__ = ("ahead", "attempts", "credentials", "peer", "request", "response")
 
     def __init__(
-        self, request: Message, response: Message, credentials: list[Authorized], shift: int
+        self,
+        request: Message,
+        response: Message,
+        credentials: list[Authorized],
+        ahead: list[Authorized],
+        attempts: Attempts | None,
+        peer: bytes,
     ) -> None:
         self.request = request  # as sent
         self.response = response  # best so far; one of our own after a time-out
-        self.credentials = credentials
-        self.shift = shift
+        self.credentials = credentials  # in answer to challenges
+        self.ahead = ahead  # sent before anybody asked
+        self.attempts = attempts  # challenges answered so far
+        self.peer = peer  # whom it was sent to, as ``NonceBook`` knows it
 
 
 @final
@@ -50,8 +60,8 @@ class Scope:
     """State of one request; see the module."""
 
     __slots__ = (
-        "attempts",
         "auth_source",
+        "auth_to_caller",
         "avps",
         "branch_index",
         "dialog",
@@ -66,6 +76,7 @@ class Scope:
         "is_kept",
         "next_hop",
         "on_branch",
+        "on_branch_failure",
         "on_failure",
         "on_reply",
         "own_route",
@@ -74,6 +85,7 @@ class Scope:
         "response",
         "retry",
         "shift",
+        "shifts",
         "to_changed",
         "toward_callee",
         "uac_req",
@@ -95,14 +107,16 @@ class Scope:
         self.is_branch = False  # a branch route's own
         self.own_route: Uri | None = None  # taken off the top, inside a dialog
         self.hide: HidePolicy | None = None  # what the callee must not learn of the caller
-        self.shift = 0  # CSeq toward the callee minus CSeq from the caller
+        self.shift = 0  # CSeq as it goes out minus CSeq as it came
+        self.shifts: Shifts | None = None  # inside a dialog that may be raised
         self.dialog: Dialog | None = None
         self.untracked = False  # the dialog was to be tracked, and there are too many
         self.on_failure = ""
         self.on_reply = ""
         self.on_branch = ""
-        self.auth_source = ""  # of a rule: "realm", "user:NAME" or "account:L_UUID"
-        self.attempts: Attempts | None = None  # challenges answered so far: the loop is bounded
+        self.on_branch_failure = ""
+        self.auth_source = ""  # answers challenges by itself; see ``uac.credential_sources``
+        self.auth_to_caller = ""  # the same for later requests of the callee
         self.failure: Failure | None = None
         self.retry: Retry | None = None
         self.response: Message | None = None  # in onreply and failure routes
@@ -145,7 +159,10 @@ class Scope:
         scope.dialog = self.dialog
         scope.on_failure = self.on_failure
         scope.on_reply = self.on_reply
+        scope.on_branch_failure = self.on_branch_failure
         scope.auth_source = self.auth_source
+        scope.auth_to_caller = self.auth_to_caller
+        scope.shifts = self.shifts
         scope.branch_index = index
         scope.is_canceled = self.is_canceled
         if self.avps is None:

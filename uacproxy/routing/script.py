@@ -22,6 +22,7 @@ _REQUEST: Final = "request_route"
 _DIALOG: Final = "dialog_route"
 _BRANCH: Final = "branch_route"
 _FAILURE: Final = "failure_route"
+_BRANCH_FAILURE: Final = "branch_failure_route"
 _ONREPLY: Final = "onreply_route"
 _EVENT: Final = "event_route"
 
@@ -50,6 +51,11 @@ def branch_route(name: str) -> Callable[[Handler], Handler]:
 def failure_route(name: str) -> Callable[[Handler], Handler]:
     """Mark a handler for a request that failed everywhere, armed by ``ctx.on_failure(name)``."""
     return _marking(_FAILURE, name)
+
+
+def branch_failure_route(name: str) -> Callable[[Handler], Handler]:
+    """Mark a handler for one branch that failed, armed by ``ctx.on_branch_failure(name)``."""
+    return _marking(_BRANCH_FAILURE, name)
 
 
 def onreply_route(name: str) -> Callable[[Handler], Handler]:
@@ -103,6 +109,10 @@ class Script:
     def failure(self, name: str) -> Handler:
         """Return the failure route ``name``."""
         return self._route(_FAILURE, name)
+
+    def branch_failure(self, name: str) -> Handler:
+        """Return the branch failure route ``name``."""
+        return self._route(_BRANCH_FAILURE, name)
 
     def onreply(self, name: str) -> Handler:
         """Return the onreply route ``name``."""

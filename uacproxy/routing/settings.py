@@ -79,6 +79,11 @@ class RuleAuth(NamedTuple):
         """Return the value as it is written in the file."""
         return {"realm": "yes", "account": f"account:{self.name}"}.get(self.source, self.name)
 
+    @property
+    def words(self) -> str:
+        """Return the value as ``uac.credential_sources`` knows it."""
+        return self.source if self.source == "realm" else f"{self.source}:{self.name}"
+
 
 def parse_method(word: str) -> str:
     """Parse a method name; methods are compared with case, so small letters are refused."""
@@ -291,9 +296,17 @@ class RuleSettings:
     auth: RuleAuth | None = setting(
         None,
         parse=parse_auth,
-        doc="How a challenge of the next hop is answered. `yes`: by the `[uac] credential` of its "
+        doc="How a challenge of the next hop is answered, to this request and to every later one "
+        "of the caller inside its dialog. `yes`: by the `[uac] credential` of its "
         "realm. `USER`: by the `credential` of this user. `account:L_UUID`: by the password of "
         "this account. `no`: the challenge goes back to the caller.",
+    )
+    auth_caller: RuleAuth | None = setting(
+        None,
+        parse=parse_auth,
+        doc="The same for challenges of the side that calls, to later requests of the called "
+        "side: for calls from a provider that wants even a BYE authenticated. `reg_lookup` alone "
+        "does not switch it on: whoever knows an `l_uuid` could ask for answers.",
     )
     track: bool = setting(
         False,

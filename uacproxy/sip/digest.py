@@ -70,6 +70,18 @@ class Challenge:
         """Tell whether it can be answered at all."""
         return self.scheme == DIGEST
 
+    def with_nonce(self, nonce: bytes) -> Challenge:
+        """Return what the server would ask for if it challenged with this nonce now."""
+        return Challenge(
+            realm=self.realm,
+            nonce=nonce,
+            scheme=self.scheme,
+            opaque=self.opaque,
+            qop=self.qop,
+            algorithm=self.algorithm,
+            userhash=self.userhash,
+        )
+
     def encode(self) -> bytes:
         """Return the field value a server sends."""
         parts = [b"realm=" + quote(self.realm), b"nonce=" + quote(self.nonce)]
@@ -191,6 +203,29 @@ def read_challenges(value: bytes) -> list[Challenge]:
             )
         )
     return found
+
+
+def read_next_nonce(value: bytes) -> bytes:
+    """Return ``nextnonce`` of an Authentication-Info field, b"" where there is none to use.
+
+    The field holds parameters without a scheme (RFC 7616 3.5).
+    """
+    parts = _split(b"Digest " + value)
+    if len(parts) != 1 or not parts[0].is_sound:
+        return b""
+    return parts[0].params.get(b"nextnonce", b"")
+
+
+def remove_credentials(message: Message, name: bytes, realm: bytes) -> None:
+    """Remove the Digest credentials for a realm from the fields called ``name``."""
+    message.remove_where(name, lambda value: _is_for(value, realm))
+
+
+def _is_for(value: bytes, realm: bytes) -> bool:
+    for part in _split(value):
+        if part.scheme == DIGEST and part.params.get(b"realm") == realm:
+            return True
+    return False
 
 
 def parse_credentials(message: Message, name: bytes) -> list[DigestCredentials]:

@@ -8,6 +8,7 @@ by copies, and forgotten when their field is edited.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, final
 
 from uacproxy.errors import OwnMistake, ParseError
@@ -340,6 +341,14 @@ class Message:
                 break
             del self.names[at]
             del self.lines[at]
+        self._forget(name)
+
+    def remove_where(self, name: bytes, is_unwanted: Callable[[bytes], bool]) -> None:
+        """Remove the fields called ``name`` with such a value; the others stay as they came."""
+        for at in range(len(self.names) - 1, -1, -1):
+            if self.names[at] == name and is_unwanted(value_of(self.lines[at])):
+                del self.names[at]
+                del self.lines[at]
         self._forget(name)
 
     def set_body(self, body: bytes) -> None:

@@ -37,6 +37,8 @@ AUTHORIZATION: Final = b"authorization"
 PROXY_AUTHORIZATION: Final = b"proxy-authorization"
 WWW_AUTHENTICATE: Final = b"www-authenticate"
 PROXY_AUTHENTICATE: Final = b"proxy-authenticate"
+AUTHENTICATION_INFO: Final = b"authentication-info"
+PROXY_AUTHENTICATION_INFO: Final = b"proxy-authentication-info"  # RFC 7615
 
 COMPACT: Final[dict[bytes, bytes]] = {
     b"a": b"accept-contact",  # RFC 3841
@@ -94,7 +96,8 @@ SPELLING: Final[dict[bytes, bytes]] = {
     b"accept-encoding": b"Accept-Encoding",
     b"accept-language": b"Accept-Language",
     b"allow-events": b"Allow-Events",
-    b"authentication-info": b"Authentication-Info",
+    AUTHENTICATION_INFO: b"Authentication-Info",
+    PROXY_AUTHENTICATION_INFO: b"Proxy-Authentication-Info",
     b"call-info": b"Call-Info",
     b"content-disposition": b"Content-Disposition",
     b"content-encoding": b"Content-Encoding",

@@ -13,17 +13,25 @@ the far end), and raises CSeq.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple, final
 
 from uacproxy.errors import NoCredential, UnsupportedChallenge
-from uacproxy.sip.digest import Challenge, parse_challenges, parse_credentials
+from uacproxy.sip.digest import (
+    Challenge,
+    parse_challenges,
+    parse_credentials,
+    read_next_nonce,
+)
 from uacproxy.sip.digest_hash import hash_hex
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import (
+    AUTHENTICATION_INFO,
     AUTHORIZATION,
     CALL_ID,
     CSEQ,
     PROXY_AUTHENTICATE,
+    PROXY_AUTHENTICATION_INFO,
     PROXY_AUTHORIZATION,
     VIA,
     WWW_AUTHENTICATE,
@@ -39,6 +47,10 @@ _ASKED_BY: Final[dict[int, tuple[bytes, bytes]]] = {
     401: (WWW_AUTHENTICATE, AUTHORIZATION),
     407: (PROXY_AUTHENTICATE, PROXY_AUTHORIZATION),
 }
+_INFO_ON: Final = (
+    (AUTHENTICATION_INFO, AUTHORIZATION),
+    (PROXY_AUTHENTICATION_INFO, PROXY_AUTHORIZATION),
+)
 
 
 class CredentialRefused(NoCredential):
@@ -104,7 +116,13 @@ class Attempts:
         return self._last.get((given.name, given.realm))
 
 
-def use_again(given: Authorized, request: Message, attempts: Attempts) -> Authorized:
+def use_again(
+    given: Authorized,
+    request: Message,
+    attempts: Attempts,
+    nonces: NonceBook | None = None,
+    peer: bytes = b"",
+) -> Authorized:
     """Answer a challenge in one more request: each use of a nonce has a count of its own.
 
     A server that counts takes the same nc twice for a replay (RFC 7616 3.4).
@@ -113,11 +131,17 @@ def use_again(given: Authorized, request: Message, attempts: Attempts) -> Author
         given: the answer before.
         request: as sent with it.
         attempts: of this request, as when it was given.
+        nonces: count the uses of its nonce by all requests.
+        peer: whom ``nonces`` knows it by.
     """
     kept = attempts.kept(given)
     if kept is None or not kept[0].qop:
         return given  # there is no nc to count with
-    return build_authorization(request, given.name, kept[0], kept[1], nc=given.nc + 1)
+    challenge, credential = kept
+    nc = given.nc + 1
+    if nonces is not None:
+        nc = max(nc, nonces.next_nc(given.username, peer, given.name, challenge))
+    return build_authorization(request, given.name, challenge, credential, nc=nc)
 
 
 def authorize(
@@ -129,6 +153,7 @@ def authorize(
     nonces: NonceBook | None = None,
     peer: bytes = b"",
     cnonce: bytes = b"",
+    ahead: Sequence[Authorized] = (),
 ) -> Authorized:
     """Answer the best challenge of a 401 or 407.
 
@@ -142,6 +167,8 @@ def authorize(
         nonces: learns the challenge and counts the uses of its nonce.
         peer: whom ``nonces`` shall know it by.
         cnonce: b"" makes one of the secret, the nonce and the request.
+        ahead: what the request carried before anybody asked. Its refusal may be that of the
+            nonce, so even the same nonce is answered then, in ``attempts`` for the first time.
 
     Raises:
         NoCredential: none fits a realm that was named.
@@ -153,7 +180,7 @@ def authorize(
         raise UnsupportedChallenge(f"a {response.status} asks for no credentials")
     name = asked[1]
     challenge, credential = _pick(
-        parse_challenges(response, asked[0]), request, name, credentials, attempts
+        parse_challenges(response, asked[0]), request, name, credentials, attempts, ahead
     )
     nc = 1
     if nonces is not None:
@@ -172,11 +199,22 @@ def authorize_ahead(
     *,
     nonces: NonceBook,
     peer: bytes,
+    attempts: Attempts | None = None,
+    beside: Sequence[Authorized] = (),
 ) -> list[Authorized]:
     """Answer before being asked, with the nonces this peer gave earlier (RFC 7616 3.6).
 
     The answers are not counted in ``Attempts``: a 401 to them is the first challenge of
-    this request. Nothing known gives an empty list.
+    this request. Nothing known gives an empty list; a peer that never challenged one of
+    these users for a realm of theirs is told nothing.
+
+    Args:
+        request: about to be sent.
+        credentials: candidates.
+        nonces: what is known.
+        peer: whom ``nonces`` knows it by.
+        attempts: keep what the answers were made of, for ``use_again``.
+        beside: what the request carries already; those realms are left alone.
     """
     given: list[Authorized] = []
     for credential in credentials:
@@ -184,9 +222,45 @@ def authorize_ahead(
             challenge = known.challenge
             if credentials.pick(challenge.realm) is not credential:
                 continue
+            if not credential.can_answer(usable_algorithm(challenge)):
+                continue  # another secret than the one it was answered with then
+            if any(one.name == known.name and one.realm == challenge.realm for one in beside):
+                continue
             nc = nonces.next_nc(credential.username, peer, known.name, challenge)
-            given.append(build_authorization(request, known.name, challenge, credential, nc=nc))
+            answered = build_authorization(request, known.name, challenge, credential, nc=nc)
+            if attempts is not None:
+                attempts.keep(answered, challenge, credential)
+            given.append(answered)
     return given
+
+
+def learn_next_nonce(
+    response: Message, given: Sequence[Authorized], nonces: NonceBook, peer: bytes
+) -> None:
+    """Take the nonces that a success offers for the next request (RFC 7616 3.5, RFC 7615).
+
+    Args:
+        response: to a request with answers of ours.
+        given: those answers. The field names no realm, so with two in one field it is
+            nobody's.
+        nonces: where they are kept.
+        peer: who answered.
+    """
+    for info, name in _INFO_ON:
+        value = response.get(info)
+        if value is None:
+            continue
+        about = [one for one in given if one.name == name]
+        nonce = read_next_nonce(value)
+        if nonce and len(about) == 1:
+            nonces.renew(about[0].username, peer, name, about[0].realm, nonce)
+
+
+def remove_info(response: Message, given: Sequence[Authorized]) -> None:
+    """Take from a response what it says of our answers alone: the sender gave none."""
+    for info, name in _INFO_ON:
+        if any(one.name == name for one in given):
+            response.remove(info)
 
 
 def build_authorization(
@@ -223,11 +297,15 @@ def _pick(
     name: bytes,
     credentials: CredentialList,
     attempts: Attempts | None,
+    ahead: Sequence[Authorized],
 ) -> tuple[Challenge, Credential]:
     """Return the challenge to answer, and with what; the module docstring says which."""
     if not challenges:
         raise UnsupportedChallenge("no challenge that can be read")
     sent = {(one.username, one.realm): one.nonce for one in parse_credentials(request, name)}
+    for one in ahead:
+        if one.name == name:
+            sent.pop((one.username, one.realm), None)
     best: tuple[Challenge, Credential] | None = None
     longest = 0
     unsupported: UnsupportedChallenge | None = None

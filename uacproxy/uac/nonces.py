@@ -59,6 +59,14 @@ class NonceBook:
         if len(known) > MAX_REALMS:
             del known[0]
 
+    def renew(self, username: bytes, peer: bytes, name: bytes, realm: bytes, nonce: bytes) -> None:
+        """Take the nonce a peer wants to see next (``nextnonce``, RFC 7616 3.5)."""
+        for known in self.known(username, peer):
+            if known.name == name and known.challenge.realm == realm:
+                if known.challenge.nonce != nonce:
+                    self.remember(username, peer, name, known.challenge.with_nonce(nonce))
+                return
+
     def next_nc(self, username: bytes, peer: bytes, name: bytes, challenge: Challenge) -> int:
         """Count one more use of this nonce and return which it is; one not remembered is at 1."""
         for known in self.known(username, peer):

@@ -168,6 +168,13 @@ class UacSettings:
         parse=parse_variable,
         doc="Variable the script puts the password into before `auth()`.",
     )
+    consume_credentials: bool = setting(
+        True,
+        doc="Take the client's own credentials for a realm out of a request that we answer for "
+        "it in that realm (`consume_credentials()` of Kamailio's auth module), so that the next "
+        "hop gets one answer for each realm. `no`: the client's go on beside ours, as with the "
+        "module. What is for other realms always goes on.",
+    )
     reg_db_url: str = setting(
         "",
         names="url",

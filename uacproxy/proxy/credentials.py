@@ -1,0 +1,114 @@
+"""Credentials on the requests of a branch, and what responses say of them (RFC 3261 22.3).
+
+Those in answer to a challenge go to whoever is next on the branch. Those that nobody
+asked for yet go to an address that has challenged for this user's realm before, and to
+no other.
+"""
+
+from __future__ import annotations
+
+from uacproxy.ports import Target
+from uacproxy.proxy.wiring import Wiring
+from uacproxy.routing.scope import Retry, Scope
+from uacproxy.sip.digest import remove_credentials
+from uacproxy.sip.grammar import octets_of
+from uacproxy.sip.message import Message
+from uacproxy.uac.auth import (
+    Attempts,
+    Authorized,
+    authorize_ahead,
+    learn_next_nonce,
+    remove_info,
+)
+from uacproxy.uac.auth_param import DialogAuth
+
+
+def add_answers(wiring: Wiring, request: Message, answers: list[Authorized]) -> None:
+    """Put answers behind all other fields, in place of the sender's own for those realms."""
+    if wiring.features.consume_credentials:
+        for answer in answers:
+            remove_credentials(request, answer.name, answer.realm)
+    for answer in answers:
+        request.append(answer.name, answer.value)
+
+
+def add_ahead(
+    wiring: Wiring,
+    scope: Scope,
+    request: Message,
+    target: Target,
+    attempts: Attempts,
+    beside: list[Authorized],
+) -> list[Authorized]:
+    """Answer what this target is known to ask, before it does.
+
+    Args:
+        wiring: the core's.
+        scope: of the branch; its ``auth_source`` says with whose credentials.
+        request: about to be sent.
+        target: where to.
+        attempts: of this branch.
+        beside: answers it carries already.
+
+    Returns:
+        What was added.
+    """
+    nonces = wiring.features.nonces
+    if not len(nonces):
+        return []
+    ahead = authorize_ahead(
+        request,
+        wiring.features.sources.of(scope.auth_source, *dialog_of(scope)),
+        nonces=nonces,
+        peer=peer_of(target),
+        attempts=attempts,
+        beside=beside,
+    )
+    add_answers(wiring, request, ahead)
+    return ahead
+
+
+def answers_heard(
+    wiring: Wiring, response: Message, given: list[Authorized], target: Target | None
+) -> None:
+    """Hear a 2xx to a request with answers of ours; the sender hears nothing of them."""
+    if target is not None:
+        learn_next_nonce(response, given, wiring.features.nonces, peer_of(target))
+    remove_info(response, given)
+
+
+def ahead_refused(wiring: Wiring, ahead: list[Authorized], target: Target | None) -> None:
+    """Hear a 403 to a request with answers nobody asked for: they may be why, so ask next time."""
+    if target is not None:
+        for one in ahead:
+            wiring.features.nonces.forget(one.username, peer_of(target))
+
+
+def seal_source(wiring: Wiring, scope: Scope, retry: Retry | None) -> bytes:
+    """Return the parameter of our Record-Route that says who answers in the dialog, b"" for none.
+
+    Args:
+        wiring: the core's.
+        scope: of a request outside a dialog, or of its branch.
+        retry: what it was challenged for.
+    """
+    seal = wiring.features.auth_seal
+    source = scope.auth_source
+    if not source and retry is not None:
+        source = retry.dialog_source
+    if seal is None or not (source or scope.auth_to_caller):
+        return b""
+    auth = DialogAuth(octets_of(source), octets_of(scope.auth_to_caller))
+    return seal.seal(auth, scope.received.call_id, scope.received.from_.tag)
+
+
+def dialog_of(scope: Scope) -> tuple[bytes, bytes]:
+    """Return Call-ID and caller's tag of the dialog of a request."""
+    received = scope.received
+    address = received.from_ if scope.toward_callee else received.to
+    return received.call_id, address.tag
+
+
+def peer_of(target: Target) -> bytes:
+    """Return the name of an address in the book of nonces."""
+    return octets_of(f"{target.host} {target.port}")

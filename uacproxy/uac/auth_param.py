@@ -1,0 +1,86 @@
+"""Whose credentials answer challenges inside a dialog, as a parameter of our Record-Route.
+
+The provider may challenge any request of a call, hours after its INVITE, to this process
+or another. So what answers travels along as ``au``: the account or credential by its
+name, never a password. It is encrypted, padded and bound to Call-ID and caller's tag:
+neither side learns from it who calls through which account, nor can it be carried into
+another dialog.
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Final, NamedTuple, final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
+from uacproxy.errors import OwnMistake, RestoreFailed
+from uacproxy.sip.grammar import ALPHANUM
+from uacproxy.uac.restore_key import KEY_LENGTH
+
+PARAM: Final = b"au"  # of our Record-Route URI
+
+_URL_SAFE: Final = ALPHANUM + b"-_"
+_BOUND_TO: Final = b"auth"
+_BLOCK: Final = 16  # octets; lengths of names are not told more exactly
+_BOOT: Final = 4  # octets
+
+
+class DialogAuth(NamedTuple):
+    """Whose credentials answer each side; b"" for nobody's. See ``credential_sources``."""
+
+    to_callee: bytes  # challenges to requests of the caller
+    to_caller: bytes
+    is_of_this_run: bool = True  # the dialog began in this process
+
+
+@final
+class AuthSeal:
+    """Seals under AES-SIV (RFC 5297), base64url without padding."""
+
+    __slots__ = ("_boot", "_keys")
+
+    def __init__(self, keys: list[bytes], boot: bytes) -> None:
+        """Take the keys and what tells this run of the process from others.
+
+        Args:
+            keys: 32 octets each; the first seals, all open. They may be those of
+                ``rr_param.SealedCodec``: neither opens what the other sealed.
+            boot: at least 4 random octets.
+        """
+        if not keys or any(len(key) != KEY_LENGTH for key in keys) or len(boot) < _BOOT:
+            raise OwnMistake(f"sealing needs keys of {KEY_LENGTH} octets and a run to name")
+        self._keys: list[AESSIV] = [AESSIV(key) for key in keys]
+        self._boot = boot[:_BOOT]
+
+    def seal(self, auth: DialogAuth, call_id: bytes, caller_tag: bytes) -> bytes:
+        """Return the value of the parameter."""
+        names = [auth.to_callee.replace(b"\0", b""), auth.to_caller.replace(b"\0", b""), b""]
+        plain = self._boot + b"\0".join(names)
+        plain = plain.ljust(len(plain) + -len(plain) % _BLOCK, b"\0")
+        sealed = self._keys[0].encrypt(plain, _bound_to(call_id, caller_tag))
+        return urlsafe_b64encode(sealed).rstrip(b"=")
+
+    def open(self, value: bytes, call_id: bytes, caller_tag: bytes) -> DialogAuth:
+        """Return what was sealed for this dialog.
+
+        Raises:
+            RestoreFailed: not a value of ours, or from another dialog.
+        """
+        if len(value) % 4 == 1 or value.translate(None, _URL_SAFE):
+            raise RestoreFailed("altered")
+        sealed = urlsafe_b64decode(value + b"=" * (-len(value) % 4))
+        for key in self._keys:
+            try:
+                plain = key.decrypt(sealed, _bound_to(call_id, caller_tag))
+            except InvalidTag:
+                continue
+            names = plain[_BOOT:].split(b"\0")
+            if len(names) >= 3:
+                return DialogAuth(names[0], names[1], plain[:_BOOT] == self._boot)
+        raise RestoreFailed("altered")
+
+
+def _bound_to(call_id: bytes, caller_tag: bytes) -> list[bytes]:
+    return [_BOUND_TO, call_id, caller_tag]
