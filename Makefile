@@ -10,7 +10,7 @@ BASE ?= build/before.json
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile
 PYTEST := $(BIN)/python -m pytest $(PYTEST_ARGS)
-SOURCES := $(shell find uacproxy -name '*.py')
+SOURCES := $(shell find uacproxy -name '*.py' -o -name '*.c')
 DEBIAN := tests/debian-packages.sh
 
 MAKEFLAGS += --no-print-directory

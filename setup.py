@@ -47,6 +47,9 @@ CORE = (
 # Settings classes show their docstrings in the reference page, and mypyc drops those.
 PLAIN = {"__init__.py", "settings.py", "limits.py"}
 
+# Written in C by hand; beside each stands the Python that does the same without it.
+BY_HAND = {"uacproxy.sip._scan": "uacproxy/sip/_scan.c"}
+
 FAILED = (BaseError, CCompilerError, OSError)  # what a build raises; the last: no such compiler
 
 
@@ -156,7 +159,10 @@ def compiled() -> list[Extension]:
         )
     except SystemExit as error:
         raise CannotCompile("mypy refuses a module, see above") from error
-    return cast("list[Extension]", built)
+    by_hand = [
+        Extension(name, [source], extra_compile_args=["-O3"]) for name, source in BY_HAND.items()
+    ]
+    return [*cast("list[Extension]", built), *by_hand]
 
 
 def interpreted_because(why: str) -> None:

@@ -87,7 +87,7 @@ class Application:
             parts.registrations.start()
             self._every(REGISTRATION_BEAT, parts.registrations.beat)
             self._every(config.uac.reg_timer_interval, parts.registrations.plan)
-        _calm_collector()
+        calm_collector()
         for warning in warnings(config):
             self.log.warn("{warning}", warning=warning)
         where = " ".join(str(each) for each in parts.transports.local_addresses)
@@ -207,7 +207,7 @@ class Application:
         return found
 
 
-def _calm_collector() -> None:
+def calm_collector() -> None:
     """Look for cycles seldom: what has been loaded lives for ever, and calls leave few.
 
     Every live call is looked at in each full collection, so with the defaults a fifth of

@@ -12,7 +12,7 @@ from typing import Final
 
 from uacproxy.errors import ParseError
 from uacproxy.ports import Flow
-from uacproxy.sip.grammar import escape_parameter
+from uacproxy.sip.grammar import COMMA, escape_parameter
 from uacproxy.sip.message import Message
 from uacproxy.sip.name_addr import parse_name_addr
 from uacproxy.sip.names import RECORD_ROUTE, ROUTE
@@ -63,7 +63,7 @@ def _undo_strict_routing(request: Message) -> None:
 
 def take_own_maddr(request: Message, came_on: Flow, is_ours: IsOurs) -> None:
     """Take a maddr off the Request-URI that names the very listener it came in by (16.4)."""
-    if b"maddr" not in request.request_uri.lower():
+    if request.request_uri.lower().find(b"maddr") < 0:
         return
     uri = request.uri
     maddr = uri.param(b"maddr")
@@ -85,7 +85,7 @@ def _top_route(request: Message) -> Uri | None:
     value = request.get(ROUTE)
     if value is None:
         return None
-    if b"," in value:
+    if COMMA in value:
         return request.addresses(ROUTE)[0].address
     address = parse_name_addr(value)
     if not address.bracketed:
@@ -151,7 +151,7 @@ def keep_record_route(response: Message, sent: Message, is_ours: IsOurs) -> None
     ]
     for value in wanted:
         for line in lines:
-            if value in line:
+            if line.find(value) >= 0:
                 break
         else:
             break

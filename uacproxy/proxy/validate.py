@@ -11,6 +11,7 @@ from typing import Final
 
 from uacproxy.errors import BadExtension, LoopDetected, ParseError, TooManyHops, UnsupportedScheme
 from uacproxy.sip.fields import option_tags
+from uacproxy.sip.grammar import COMMA
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import PROXY_REQUIRE, ROUTE, VIA
 from uacproxy.sip.uri import SCHEMES
@@ -74,7 +75,7 @@ def check_loop(request: Message, is_ours: IsOurVia) -> None:
     Raises:
         LoopDetected: (482) the request has been here, unchanged.
     """
-    if request.names.count(VIA) == 1 and b"," not in request.lines[request.find(VIA)]:
+    if request.names.count(VIA) == 1 and COMMA not in request.lines[request.find(VIA)]:
         return
     wanted = b""
     for value in request.values(VIA)[1:]:

@@ -10,7 +10,7 @@ from uacproxy.ports import Flow, Target
 from uacproxy.registrar.binding import DEFAULT_Q, Binding
 from uacproxy.registrar.settings import RegistrarSettings
 from uacproxy.sip.fields import contact_expires, expires_of
-from uacproxy.sip.grammar import end_of_quoted, is_digits, parse_params, unquote
+from uacproxy.sip.grammar import CR, LF, end_of_quoted, is_digits, parse_params, unquote
 from uacproxy.sip.message import Message
 from uacproxy.sip.name_addr import NameAddr
 from uacproxy.sip.names import CONTACT, EXPIRES, VIA
@@ -110,7 +110,7 @@ def _params_to_keep(contact: NameAddr) -> bytes:
 
 def _stands_alone(value: bytes) -> bool:
     if value[:1] == b'"':
-        return end_of_quoted(value, 0) == len(value) and b"\n" not in value and b"\r" not in value
+        return end_of_quoted(value, 0) == len(value) and LF not in value and CR not in value
     return len(value.translate(None, _DELIMITERS)) == len(value)
 
 

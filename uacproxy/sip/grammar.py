@@ -12,7 +12,6 @@ from uacproxy.errors import ParseError
 
 ALPHANUM: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 TOKEN: Final = ALPHANUM + b"-.!%*_+`'~"
-DIGITS: Final = b"0123456789"
 HEX: Final = b"0123456789abcdefABCDEF"
 UNRESERVED: Final = ALPHANUM + b"-_.!~*'()"
 _IN_PARAMETERS: Final = UNRESERVED + b"[]/:&+$"  # paramchar of 25.1
@@ -20,8 +19,17 @@ WHITE: Final = b" \t\r\n"
 CONTROLS: Final = bytes(range(0x20)) + b"\x7f"
 BEYOND_ASCII: Final = bytes(range(0x80, 0x100))
 
+# Octets as numbers: ``COMMA in value`` costs a tenth of ``b"," in value``, which first has to
+# find out, by an exception, that b"," is no number.
+TAB: Final = 0x09
+LF: Final = 0x0A
+CR: Final = 0x0D
+SPACE: Final = 0x20
 QUOTE: Final = 0x22
+PERCENT: Final = 0x25
 BACKSLASH: Final = 0x5C
+COLON: Final = 0x3A
+QUESTION: Final = 0x3F
 LESS: Final = 0x3C
 GREATER: Final = 0x3E
 COMMA: Final = 0x2C
@@ -50,7 +58,7 @@ def is_token(octets: bytes) -> bool:
 
 def is_digits(octets: bytes) -> bool:
     """Tell whether ``octets`` are one or more decimal digits."""
-    return len(octets) > 0 and len(octets.translate(None, DIGITS)) == 0
+    return octets.isdigit()  # of octets only ASCII digits are
 
 
 def parse_number(octets: bytes, *, field: bytes, largest: int = LARGEST) -> int:
@@ -65,7 +73,7 @@ def parse_number(octets: bytes, *, field: bytes, largest: int = LARGEST) -> int:
 
 def unfold(value: bytes) -> bytes:
     """Return a field value on one line, without the white space around it (7.3.1)."""
-    if b"\n" in value:
+    if LF in value:
         value = b" ".join([part.strip(WHITE) for part in value.split(b"\r\n")])
     return value.strip(WHITE)
 
@@ -92,7 +100,7 @@ def unquote(value: bytes) -> bytes:
     if len(value) < 2 or value[0] != QUOTE or value[-1] != QUOTE:
         return value
     inner = value[1:-1]
-    if b"\\" not in inner:
+    if BACKSLASH not in inner:
         return inner
     kept = bytearray()
     at = 0
@@ -118,9 +126,7 @@ def split_outside(value: bytes, separator: bytes) -> list[bytes]:
     Raises:
         ParseError: a quoted string or bracket does not end.
     """
-    if b'"' not in value and b"<" not in value:
-        if separator not in value:
-            return [value.strip(WHITE)]
+    if QUOTE not in value and LESS not in value:
         return [part.strip(WHITE) for part in value.split(separator)]
     wanted = separator[0]
     parts: list[bytes] = []
@@ -209,7 +215,7 @@ def escape_parameter(octets: bytes) -> bytes:
 
 def unescape(octets: bytes) -> bytes:
     """Return ``octets`` with every ``%HH`` replaced; a lone ``%`` stays (RFC 2396 2.4.1)."""
-    if b"%" not in octets:
+    if PERCENT not in octets:
         return octets
     first, *rest = octets.split(b"%")
     parts = [first]

@@ -13,7 +13,18 @@ from typing import Final, final
 
 from uacproxy.errors import OwnMistake, ParseError
 from uacproxy.sip import names as known
-from uacproxy.sip.grammar import WHITE, is_token, parse_number, split_list, unfold
+from uacproxy.sip import scan
+from uacproxy.sip.grammar import (
+    COMMA,
+    CR,
+    LF,
+    SPACE,
+    WHITE,
+    is_token,
+    parse_number,
+    split_list,
+    unfold,
+)
 from uacproxy.sip.name_addr import NameAddr, parse_name_addr, split_name_addrs
 from uacproxy.sip.names import CALL_ID, CSEQ, FROM, MAX_FORWARDS, TO, VIA, spelling
 from uacproxy.sip.uri import Uri, parse_uri
@@ -38,6 +49,7 @@ class Message:
     """A request (``status`` 0) or a response; ``names`` and ``lines`` run side by side."""
 
     __slots__ = (
+        "_call_id",
         "_cseq",
         "_from",
         "_to",
@@ -75,6 +87,7 @@ class Message:
         self.body = body
         self.present = 0  # bits of names.ONLY_ONCE, as parsed
         self.repeated = b""  # a field that may stand once and stood twice, as parsed
+        self._call_id: bytes | None = None
         self._via: Via | None = None
         self._cseq: CSeq | None = None
         self._from: NameAddr | None = None
@@ -147,7 +160,7 @@ class Message:
         via = self._via
         if via is None:
             value = self.need(VIA)
-            if b"," in value:
+            if COMMA in value:
                 values = split_list(value)
                 if not values:
                     raise ParseError("empty Via", field=VIA)
@@ -165,7 +178,13 @@ class Message:
         """
         cseq = self._cseq
         if cseq is None:
-            words = self.need(CSEQ).split()
+            value = self.need(CSEQ)
+            found = scan.cseq(value)
+            if found is not None:
+                cseq = CSeq(found[0], found[1])
+                self._cseq = cseq
+                return cseq
+            words = value.split()
             if len(words) != 2 or not is_token(words[1]):
                 raise ParseError("malformed CSeq", field=CSEQ)
             cseq = CSeq(parse_number(words[0], field=CSEQ), words[1])
@@ -201,7 +220,11 @@ class Message:
     @property
     def call_id(self) -> bytes:
         """Return the Call-ID."""
-        return self.need(CALL_ID)
+        call_id = self._call_id
+        if call_id is None:
+            call_id = self.need(CALL_ID)
+            self._call_id = call_id
+        return call_id
 
     @property
     def uri(self) -> Uri:
@@ -233,6 +256,7 @@ class Message:
             self.body,
         )
         copy.present = self.present
+        copy._call_id = self._call_id
         copy._via = self._via
         copy._cseq = self._cseq
         copy._from = self._from
@@ -245,7 +269,7 @@ class Message:
         Raises:
             OwnMistake: it holds white space.
         """
-        if b" " in uri or b"\n" in uri or b"\r" in uri:
+        if SPACE in uri or LF in uri or CR in uri:
             raise OwnMistake("white space in a Request-URI")
         self.request_uri = uri
         self.start = self.method + b" " + uri + b" " + VERSION
@@ -323,7 +347,7 @@ class Message:
         if at < 0:
             return
         line = self.lines[at]
-        if b"," in line:
+        if COMMA in line:
             rest = split_list(value_of(line))[1:]
             if rest:
                 self.lines[at] = line[: line.find(b":") + 1] + b" " + b", ".join(rest)
@@ -369,6 +393,8 @@ class Message:
             self._to = None
         elif name == CSEQ:
             self._cseq = None
+        elif name == CALL_ID:
+            self._call_id = None
 
     # -- sending ---------------------------------------------------------------------
 
@@ -387,12 +413,18 @@ def one_line(value: bytes) -> bytes:
     Raises:
         OwnMistake: it does.
     """
-    if b"\n" in value or b"\r" in value:
+    if LF in value or CR in value:
         raise OwnMistake("line break in a field value or reason phrase")
     return value
 
 
 def value_of(line: bytes) -> bytes:
     """Return the value of one raw field: folding removed, no white space around."""
+    found = scan.value(line)
+    return unfolded(line) if found is None else found
+
+
+def unfolded(line: bytes) -> bytes:
+    """Return the value of any raw field."""
     value = line[line.find(b":") + 1 :]
-    return unfold(value) if b"\n" in value else value.strip(WHITE)
+    return unfold(value) if LF in value else value.strip(WHITE)

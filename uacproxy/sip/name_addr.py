@@ -10,9 +10,14 @@ from __future__ import annotations
 from typing import Final, final
 
 from uacproxy.errors import ParseError
+from uacproxy.sip import scan
 from uacproxy.sip.grammar import (
     BEYOND_ASCII,
+    COMMA,
+    QUESTION,
     QUOTE,
+    SPACE,
+    TAB,
     TOKEN,
     WHITE,
     end_of_quoted,
@@ -77,6 +82,14 @@ def parse_name_addr(raw: bytes) -> NameAddr:
         ParseError: (400) unterminated quotes or brackets, white space inside the URI, a
             display name that is neither quoted nor made of tokens, ``?`` outside brackets.
     """
+    found = scan.address(raw)
+    if found is not None:
+        return NameAddr(raw, found[0], found[1], True, found[2], found[3])
+    return parse_slowly(raw)
+
+
+def parse_slowly(raw: bytes) -> NameAddr:
+    """Parse any address."""
     after_display = 0
     if raw[:1] == b'"':
         after_display = end_of_quoted(raw, 0)
@@ -111,7 +124,7 @@ def _parse_bare(raw: bytes) -> NameAddr:
     semicolon = raw.find(b";")
     end = len(raw) if semicolon < 0 else semicolon
     uri = raw[:end].rstrip(WHITE)
-    if not uri or b"?" in uri or b"," in uri or len(uri.translate(None, WHITE)) != len(uri):
+    if not uri or QUESTION in uri or COMMA in uri or len(uri.translate(None, WHITE)) != len(uri):
         raise ParseError("address needs brackets")
     return NameAddr(raw, b"", uri, False, len(uri), find_tag(raw, len(uri)))
 
@@ -125,7 +138,7 @@ def find_tag(raw: bytes, start: int) -> bytes:
     if raw[start : start + 5] == b";tag=":
         end = raw.find(b";", start + 5)
         tag = raw[start + 5 :] if end < 0 else raw[start + 5 : end]
-        if tag and QUOTE not in tag and b" " not in tag and b"\t" not in tag:
+        if tag and QUOTE not in tag and SPACE not in tag and TAB not in tag:
             return tag
     for name, value in parse_params(raw[start:]):
         if name == b"tag":
@@ -137,7 +150,7 @@ def split_name_addrs(values: list[bytes]) -> list[NameAddr]:
     """Parse every address of a list field (Route, Record-Route, Contact), in order."""
     found: list[NameAddr] = []
     for value in values:
-        if b"," not in value:
+        if COMMA not in value:
             found.append(parse_name_addr(value))
             continue
         parts = [part for part in split_outside(value, b",") if part]

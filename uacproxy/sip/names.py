@@ -147,6 +147,11 @@ def _known() -> dict[bytes, bytes]:
 _KNOWN: Final[dict[bytes, bytes]] = _known()
 
 
+def spellings() -> dict[bytes, bytes]:
+    """Return the canonical name for each spelling in lower case, compact ones too."""
+    return {spelled.lower(): name for spelled, name in _KNOWN.items()}
+
+
 def canonical(spelled: bytes) -> bytes:
     """Return the canonical name for a name as spelled on the wire, white space already off."""
     name = _KNOWN.get(spelled)

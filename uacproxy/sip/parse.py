@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from uacproxy.errors import MessageTooLarge, ParseError, VersionNotSupported
+from uacproxy.sip import scan
 from uacproxy.sip.grammar import comment_depth, is_digits, is_token, parse_number
 from uacproxy.sip.limits import LimitSettings
 from uacproxy.sip.message import VERSION, Message, value_of
@@ -46,6 +47,19 @@ def parse_message(octets: bytes, limits: LimitSettings = DEFAULT_LIMITS) -> Mess
         MalformedMessage: start line, a field line or Content-Length cannot be read, or a
             limit is passed; ``message`` holds whatever fields could be found.
     """
+    found = scan.split(
+        octets, limits.max_message, limits.max_fields, limits.max_field, limits.max_nesting
+    )
+    if found is None:
+        return parse_slowly(octets, limits)
+    start, method, uri, status, reason, names, lines, body, present = found
+    message = Message(start, method, uri, status, reason, names, lines, body)
+    message.present = present
+    return message
+
+
+def parse_slowly(octets: bytes, limits: LimitSettings) -> Message:
+    """Read any message, step by step; ``parse_message`` says what."""
     begin = 0
     while octets[begin : begin + 2] == b"\r\n":
         begin += 2
@@ -60,7 +74,7 @@ def parse_message(octets: bytes, limits: LimitSettings = DEFAULT_LIMITS) -> Mess
     head = octets[begin:end]
     lines = head.split(b"\r\n")
     breaks = len(lines) - 1
-    if b"\r\n " in head or b"\r\n\t" in head:
+    if head.find(b"\r\n ") >= 0 or head.find(b"\r\n\t") >= 0:
         lines = _joined(lines)
     start = lines[0]
     del lines[0]

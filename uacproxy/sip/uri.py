@@ -13,6 +13,7 @@ from uacproxy.errors import ParseError
 from uacproxy.sip.grammar import (
     ALPHANUM,
     CONTROLS,
+    PERCENT,
     UNRESERVED,
     is_digits,
     is_token,
@@ -239,7 +240,7 @@ def parse_host_port(raw: bytes) -> tuple[bytes, int | None]:
 
 
 def _check_ipv6(address: bytes) -> None:
-    if b"%" in address:
+    if PERCENT in address:
         raise ParseError("IPv6 address with a zone")
     try:
         IPv6Address(address.decode("ascii"))
@@ -249,7 +250,7 @@ def _check_ipv6(address: bytes) -> None:
 
 def _user_identity(user: bytes) -> bytes:
     """Undo only the escapes that may be undone: those of unreserved characters (19.1.4)."""
-    if b"%" not in user:
+    if PERCENT not in user:
         return user
     first, *rest = user.split(b"%")
     parts = [first]

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Final, final
 
 from uacproxy.errors import ParseError
+from uacproxy.sip import scan
 from uacproxy.sip.grammar import (
+    COLON,
+    QUOTE,
+    TAB,
     WHITE,
     end_of_quoted,
     is_token,
@@ -75,7 +79,7 @@ class Via:
         whenever ``rport`` was asked for. Values a client sent itself are replaced.
         """
         source = host.encode("ascii")
-        reference = b"[" + source + b"]" if b":" in source else source
+        reference = b"[" + source + b"]" if COLON in source else source
         if self.rport is None and self.host == reference and not self.received:
             return None
         parts = _split(self.raw)
@@ -98,8 +102,23 @@ def parse_via(raw: bytes) -> Via:
     Raises:
         ParseError: (400) malformed protocol, sent-by or parameter.
     """
+    found = scan.via(raw)
+    if found is not None:
+        transport, sent_by, host, port, branch, received, maddr, rport = found
+        via = Via(raw, b"2.0", transport, sent_by, host, port or ANSWER_PORT)
+        via.branch = branch
+        via.received = received
+        via.maddr = maddr
+        if rport >= 0:
+            via.rport = rport
+        return via
+    return parse_slowly(raw)
+
+
+def parse_slowly(raw: bytes) -> Via:
+    """Parse any Via value."""
     value = raw
-    if value[:8] != b"SIP/2.0/" or value.count(b" ") != 1 or b"\t" in value:
+    if value[:8] != b"SIP/2.0/" or value.count(b" ") != 1 or TAB in value:
         value = _tightened(raw)
     parts = _split(value)
     words = parts[0].split()
@@ -130,12 +149,12 @@ def parse_via(raw: bytes) -> Via:
 
 
 def _split(value: bytes) -> list[bytes]:
-    return split_outside(value, b";") if b'"' in value else value.split(b";")
+    return split_outside(value, b";") if QUOTE in value else value.split(b";")
 
 
 def _tightened(raw: bytes) -> bytes:
     """Remove white space around separators; quoted strings keep theirs."""
-    if b'"' not in raw:
+    if QUOTE not in raw:
         return _tighten(raw)
     parts: list[bytes] = []
     at = 0

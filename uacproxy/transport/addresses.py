@@ -11,6 +11,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, final
 
+from uacproxy.sip.grammar import COLON
+
 FORGET_AFTER: Final = 30.0  # s; addresses and routes come and go
 MOST_KEPT: Final = 4096  # entries; more are asked anew
 
@@ -49,7 +51,7 @@ def family_of(host: str) -> socket.AddressFamily:
 def reference_of(host: str) -> bytes:
     """Return an address as URI and Via write it: IPv6 in brackets, without a zone."""
     bare = host.partition("%")[0].encode("ascii")
-    return b"[" + bare + b"]" if b":" in bare else bare
+    return b"[" + bare + b"]" if COLON in bare else bare
 
 
 def is_wildcard(host: str) -> bool:

@@ -15,7 +15,7 @@ from uacproxy.counters import TransportCounters
 from uacproxy.errors import ParseError
 from uacproxy.ports import Clock, Flow, Log
 from uacproxy.sip.framing import StreamBroken
-from uacproxy.sip.grammar import split_list
+from uacproxy.sip.grammar import COMMA, split_list
 from uacproxy.sip.limits import LimitSettings
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import VIA
@@ -152,6 +152,6 @@ def mark_source(request: Message, flow: Flow) -> None:
     if marked is None:
         return
     value = request.need(VIA)
-    if b"," in value:
+    if COMMA in value:
         marked = b", ".join([marked, *split_list(value)[1:]])
     request.set(VIA, marked)

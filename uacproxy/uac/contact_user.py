@@ -134,7 +134,7 @@ def reveal_contact(request: Message, seal: ContactSeal) -> bool:
     Raises:
         RestoreFailed: the parameter was altered; the Request-URI stays as it came.
     """
-    if PARAM + b"=" not in request.request_uri:
+    if request.request_uri.find(PARAM + b"=") < 0:
         return False
     try:
         uri = request.uri

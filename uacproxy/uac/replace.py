@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from uacproxy.errors import FeatureError, ParseError
-from uacproxy.sip.grammar import QUOTE
+from uacproxy.sip.grammar import COMMA, QUESTION, QUOTE, SEMICOLON
 from uacproxy.sip.message import Message
 from uacproxy.sip.name_addr import NameAddr, parse_name_addr
 from uacproxy.sip.names import FROM, spelling
@@ -88,7 +88,7 @@ def replace_head(address: NameAddr, display: bytes | None, uri: bytes) -> bytes:
     if not address.bracketed:
         if display:
             return display + b" <" + new_uri + b">"
-        if uri and (b";" in uri or b"?" in uri or b"," in uri):
+        if uri and (SEMICOLON in uri or QUESTION in uri or COMMA in uri):
             return b"<" + uri + b">"
         return new_uri
     less = address.head_end - len(address.uri) - 2

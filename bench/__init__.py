@@ -1,0 +1,1 @@
+"""Benchmarks; none of them is part of the service."""

@@ -1,0 +1,552 @@
+/* The inner loops of reading a message: one pass over its octets instead of a call per piece.
+ *
+ * Every function here takes what is usual and returns None for anything else: then the
+ * Python form beside its caller decides, and words the error. So no rule of RFC 3261 is
+ * written down in C alone, and both forms give the same answer or this one gives none
+ * (tests/unit/test_sip_scan.py draws messages at random and compares).
+ */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <string.h>
+
+enum { TOKEN = 1, DIGIT = 2, HOST = 4, WHITE = 8, DISPLAY = 16 };
+
+static unsigned char kinds[256];
+
+static int
+is_kind(const char *at, Py_ssize_t length, int kind)
+{
+    for (Py_ssize_t i = 0; i < length; i++)
+        if (!(kinds[(unsigned char)at[i]] & kind))
+            return 0;
+    return length > 0;
+}
+
+static char
+lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+}
+
+/* -- names of fields ------------------------------------------------------------------- */
+
+#define SLOTS 512 /* a power of two, several times the number of names */
+
+typedef struct {
+    PyObject *spelled; /* lower case */
+    PyObject *name;    /* canonical */
+    long bit;          /* in Message.present, 0 for most */
+} Known;
+
+static Known known[SLOTS];
+static PyObject *methods[16];
+static PyObject *transports[8];
+static PyObject *empty;
+
+static unsigned
+hash_of(const char *at, Py_ssize_t length)
+{
+    unsigned hash = 2166136261u;
+    for (Py_ssize_t i = 0; i < length; i++)
+        hash = (hash ^ (unsigned char)lower(at[i])) * 16777619u;
+    return hash ^ (hash >> 15);
+}
+
+static const Known *
+known_name(const char *at, Py_ssize_t length)
+{
+    for (unsigned slot = hash_of(at, length);; slot++) {
+        const Known *found = &known[slot & (SLOTS - 1)];
+        if (found->spelled == NULL)
+            return NULL;
+        if (PyBytes_GET_SIZE(found->spelled) != length)
+            continue;
+        const char *spelled = PyBytes_AS_STRING(found->spelled);
+        Py_ssize_t i = 0;
+        while (i < length && lower(at[i]) == spelled[i])
+            i++;
+        if (i == length)
+            return found;
+    }
+}
+
+static PyObject *
+lowered(const char *at, Py_ssize_t length)
+{
+    PyObject *made = PyBytes_FromStringAndSize(NULL, length);
+    if (made != NULL) {
+        char *to = PyBytes_AS_STRING(made);
+        for (Py_ssize_t i = 0; i < length; i++)
+            to[i] = lower(at[i]);
+    }
+    return made;
+}
+
+/* Return one of some objects that there is one of each already, else a new one. */
+static PyObject *
+shared(PyObject **among, int many, const char *at, Py_ssize_t length)
+{
+    for (int i = 0; i < many && among[i] != NULL; i++)
+        if (PyBytes_GET_SIZE(among[i]) == length &&
+            memcmp(PyBytes_AS_STRING(among[i]), at, (size_t)length) == 0)
+            return Py_NewRef(among[i]);
+    return PyBytes_FromStringAndSize(at, length);
+}
+
+static int
+keep_shared(PyObject **among, int many, PyObject *list)
+{
+    for (int i = 0; i < many && i < PyTuple_GET_SIZE(list); i++)
+        Py_XSETREF(among[i], Py_NewRef(PyTuple_GET_ITEM(list, i)));
+    return 0;
+}
+
+PyDoc_STRVAR(know_doc, "know(names, methods, transports)\n--\n\n"
+"Take spellings in lower case with canonical name and bit, and words met often.");
+
+static PyObject *
+know(PyObject *self, PyObject *args)
+{
+    PyObject *names, *words, *protocols;
+    if (!PyArg_ParseTuple(args, "O!O!O!", &PyTuple_Type, &names, &PyTuple_Type, &words,
+                          &PyTuple_Type, &protocols))
+        return NULL;
+    if (PyTuple_GET_SIZE(names) > SLOTS / 2) {
+        PyErr_SetString(PyExc_ValueError, "too many names");
+        return NULL;
+    }
+    memset(known, 0, sizeof known);
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
+        PyObject *spelled, *name;
+        long bit;
+        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(names, i), "SSl", &spelled, &name, &bit))
+            return NULL;
+        unsigned slot = hash_of(PyBytes_AS_STRING(spelled), PyBytes_GET_SIZE(spelled));
+        while (known[slot & (SLOTS - 1)].spelled != NULL)
+            slot++;
+        known[slot & (SLOTS - 1)] = (Known){Py_NewRef(spelled), Py_NewRef(name), bit};
+    }
+    keep_shared(methods, 16, words);
+    keep_shared(transports, 8, protocols);
+    Py_RETURN_NONE;
+}
+
+/* -- a message ------------------------------------------------------------------------- */
+
+/* Read digits, -1 for anything else or more of them than surely fit. */
+static long
+number_of(const char *at, Py_ssize_t length)
+{
+    if (length < 1 || length > 9)
+        return -1;
+    long number = 0;
+    for (Py_ssize_t i = 0; i < length; i++) {
+        if (at[i] < '0' || at[i] > '9')
+            return -1;
+        number = number * 10 + (at[i] - '0');
+    }
+    return number;
+}
+
+static void
+trim(const char **at, Py_ssize_t *length)
+{
+    while (*length > 0 && kinds[(unsigned char)(*at)[0]] & WHITE) {
+        (*at)++;
+        (*length)--;
+    }
+    while (*length > 0 && kinds[(unsigned char)(*at)[*length - 1]] & WHITE)
+        (*length)--;
+}
+
+/* Read a start line into method, URI, status and reason; 0 where it is not a usual one. */
+static int
+read_start(const char *at, Py_ssize_t length, PyObject **method, PyObject **uri, long *status,
+           PyObject **reason)
+{
+    *method = *uri = *reason = NULL;
+    if (length >= 11 && memcmp(at, "SIP/2.0 ", 8) == 0) {
+        *status = number_of(at + 8, 3);
+        if (*status < 100 || *status > 699 || (length > 11 && at[11] != ' '))
+            return 0;
+        *reason = length > 12 ? PyBytes_FromStringAndSize(at + 12, length - 12)
+                              : Py_NewRef(empty);
+        *method = Py_NewRef(empty);
+        *uri = Py_NewRef(empty);
+        return 1;
+    }
+    const char *first = memchr(at, ' ', (size_t)length);
+    if (first == NULL || length < 12 || memcmp(at + length - 8, " SIP/2.0", 8) != 0)
+        return 0;
+    const char *last = at + length - 8;
+    if (first >= last - 1 || memchr(first + 1, ' ', (size_t)(last - first - 1)) != NULL ||
+        !is_kind(at, first - at, TOKEN))
+        return 0;
+    *status = 0;
+    *method = shared(methods, 16, at, first - at);
+    *uri = PyBytes_FromStringAndSize(first + 1, last - first - 1);
+    *reason = Py_NewRef(empty);
+    return 1;
+}
+
+PyDoc_STRVAR(split_doc, "split(octets, max_message, max_fields, max_field, max_nesting)\n--\n\n"
+"Return (start, method, uri, status, reason, names, lines, body, present), or None.");
+
+static PyObject *
+split(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    if (nargs != 5 || !PyBytes_CheckExact(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "split takes octets and four limits");
+        return NULL;
+    }
+    const char *octets = PyBytes_AS_STRING(args[0]);
+    const Py_ssize_t length = PyBytes_GET_SIZE(args[0]);
+    const Py_ssize_t max_message = PyLong_AsSsize_t(args[1]);
+    const Py_ssize_t max_fields = PyLong_AsSsize_t(args[2]);
+    const Py_ssize_t max_field = PyLong_AsSsize_t(args[3]);
+    const Py_ssize_t max_nesting = PyLong_AsSsize_t(args[4]);
+    if (PyErr_Occurred())
+        return NULL;
+    if (length > max_message || length == 0 || octets[0] == '\r')
+        Py_RETURN_NONE;
+
+    PyObject *start = NULL, *method = NULL, *uri = NULL, *reason = NULL, *body = NULL;
+    PyObject *names = PyList_New(0), *lines = PyList_New(0), *found = NULL;
+    long status = 0, present = 0, body_length = -1;
+    Py_ssize_t opens = 0;
+    const char *at = octets, *end = octets + length;
+    int usual = 0;
+    if (names == NULL || lines == NULL)
+        goto done;
+    for (;;) {
+        const char *feed = memchr(at, '\n', (size_t)(end - at));
+        if (feed == NULL || feed == at || feed[-1] != '\r')
+            goto done;
+        const Py_ssize_t line_length = feed - 1 - at;
+        if (memchr(at, '\r', (size_t)line_length) != NULL)
+            goto done;
+        if (line_length == 0) { /* the head ends */
+            if (start == NULL)
+                goto done;
+            at = feed + 1;
+            break;
+        }
+        if (line_length > max_field || *at == ' ' || *at == '\t')
+            goto done;
+        for (const char *open = at;
+             (open = memchr(open, '(', (size_t)(feed - open))) != NULL; open++)
+            if (++opens > max_nesting)
+                goto done;
+        if (start == NULL) {
+            if (!read_start(at, line_length, &method, &uri, &status, &reason))
+                goto done;
+            start = PyBytes_FromStringAndSize(at, line_length);
+            if (start == NULL)
+                goto done;
+            at = feed + 1;
+            continue;
+        }
+        const char *colon = memchr(at, ':', (size_t)line_length);
+        if (colon == NULL || colon == at || PyList_GET_SIZE(lines) >= max_fields)
+            goto done;
+        const Known *name = known_name(at, colon - at);
+        PyObject *line, *canonical;
+        if (name != NULL) {
+            if (name->bit & present && name->bit != 64)
+                goto done; /* stands twice */
+            present |= name->bit;
+            canonical = Py_NewRef(name->name);
+            if (name->bit == 32) { /* Content-Length */
+                const char *value = colon + 1;
+                Py_ssize_t value_length = feed - 1 - value;
+                trim(&value, &value_length);
+                body_length = number_of(value, value_length);
+                if (body_length < 0) {
+                    Py_DECREF(canonical);
+                    goto done;
+                }
+            }
+        }
+        else {
+            if (!is_kind(at, colon - at, TOKEN))
+                goto done;
+            canonical = lowered(at, colon - at);
+        }
+        line = PyBytes_FromStringAndSize(at, line_length);
+        int failed = canonical == NULL || line == NULL || PyList_Append(names, canonical) < 0 ||
+                     PyList_Append(lines, line) < 0;
+        Py_XDECREF(canonical);
+        Py_XDECREF(line);
+        if (failed)
+            goto done;
+        at = feed + 1;
+    }
+    if (body_length > end - at)
+        goto done;
+    if (body_length < 0)
+        body_length = (long)(end - at);
+    body = body_length ? PyBytes_FromStringAndSize(at, body_length) : Py_NewRef(empty);
+    if (body == NULL || method == NULL || uri == NULL || reason == NULL)
+        goto done;
+    usual = 1;
+    found = PyTuple_New(9);
+    if (found != NULL) {
+        PyObject *parts[9] = {start,  method, uri,   PyLong_FromLong(status),
+                              reason, names,  lines, body, PyLong_FromLong(present)};
+        for (int i = 0; i < 9; i++)
+            PyTuple_SET_ITEM(found, i, parts[i]);
+        return found;
+    }
+done:
+    Py_XDECREF(start);
+    Py_XDECREF(method);
+    Py_XDECREF(uri);
+    Py_XDECREF(reason);
+    Py_XDECREF(names);
+    Py_XDECREF(lines);
+    Py_XDECREF(body);
+    if (usual || PyErr_Occurred())
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* -- values ---------------------------------------------------------------------------- */
+
+static int
+takes_bytes(PyObject *given)
+{
+    if (PyBytes_CheckExact(given))
+        return 1;
+    PyErr_Format(PyExc_TypeError, "bytes, not %s", Py_TYPE(given)->tp_name);
+    return 0;
+}
+
+PyDoc_STRVAR(value_doc, "value(line)\n--\n\nReturn the value of an unfolded field, or None.");
+
+static PyObject *
+value(PyObject *self, PyObject *line)
+{
+    if (!takes_bytes(line))
+        return NULL;
+    const char *at = PyBytes_AS_STRING(line);
+    Py_ssize_t length = PyBytes_GET_SIZE(line);
+    const char *colon = memchr(at, ':', (size_t)length);
+    if (memchr(at, '\n', (size_t)length) != NULL)
+        Py_RETURN_NONE;
+    if (colon != NULL) {
+        length -= colon + 1 - at;
+        at = colon + 1;
+    }
+    trim(&at, &length);
+    return PyBytes_FromStringAndSize(at, length);
+}
+
+PyDoc_STRVAR(cseq_doc, "cseq(value)\n--\n\nReturn (number, method), or None.");
+
+static PyObject *
+cseq(PyObject *self, PyObject *given)
+{
+    if (!takes_bytes(given))
+        return NULL;
+    const char *at = PyBytes_AS_STRING(given);
+    Py_ssize_t length = PyBytes_GET_SIZE(given);
+    const char *white = memchr(at, ' ', (size_t)length);
+    if (white == NULL)
+        Py_RETURN_NONE;
+    const long number = number_of(at, white - at);
+    const char *method = white + 1;
+    if (number < 0 || !is_kind(method, at + length - method, TOKEN))
+        Py_RETURN_NONE;
+    return Py_BuildValue("lN", number, shared(methods, 16, method, at + length - method));
+}
+
+PyDoc_STRVAR(via_doc, "via(value)\n--\n\n"
+"Return (transport, sent_by, host, port, branch, received, maddr, rport), or None.\n\n"
+"Port is 0 and rport -1 where there is none.");
+
+static PyObject *
+via(PyObject *self, PyObject *given)
+{
+    if (!takes_bytes(given))
+        return NULL;
+    const char *at = PyBytes_AS_STRING(given);
+    const Py_ssize_t length = PyBytes_GET_SIZE(given);
+    const char *end = at + length;
+    if (length < 12 || memcmp(at, "SIP/2.0/", 8) != 0)
+        Py_RETURN_NONE;
+    const char *transport = at + 8;
+    const char *white = memchr(transport, ' ', (size_t)(end - transport));
+    if (white == NULL || !is_kind(transport, white - transport, TOKEN) || white - transport > 8)
+        Py_RETURN_NONE;
+    for (at = white + 1; at < end; at++)
+        if (kinds[(unsigned char)*at] & WHITE || *at == '"')
+            Py_RETURN_NONE;
+    const char *sent_by = white + 1;
+    const char *semicolon = memchr(sent_by, ';', (size_t)(end - sent_by));
+    const char *sent_by_end = semicolon == NULL ? end : semicolon;
+    const char *colon = memchr(sent_by, ':', (size_t)(sent_by_end - sent_by));
+    const char *host_end = colon == NULL ? sent_by_end : colon;
+    long port = 0, rport = -1;
+    if (!is_kind(sent_by, host_end - sent_by, HOST))
+        Py_RETURN_NONE;
+    if (colon != NULL) {
+        port = number_of(colon + 1, sent_by_end - colon - 1);
+        if (port < 1 || port > 65535)
+            Py_RETURN_NONE;
+    }
+    const char *values[3] = {"", "", ""}; /* branch, received, maddr */
+    Py_ssize_t lengths[3] = {0, 0, 0};
+    static const char *const wanted[3] = {"branch", "received", "maddr"};
+    for (at = sent_by_end; at < end;) {
+        const char *name = at + 1;
+        const char *next = memchr(name, ';', (size_t)(end - name));
+        if (next == NULL)
+            next = end;
+        const char *equals = memchr(name, '=', (size_t)(next - name));
+        const char *name_end = equals == NULL ? next : equals;
+        const char *content = equals == NULL ? next : equals + 1;
+        const Py_ssize_t name_length = name_end - name;
+        if (!is_kind(name, name_length, TOKEN))
+            Py_RETURN_NONE;
+        for (int i = 0; i < 3; i++) {
+            Py_ssize_t same = 0;
+            while (same < name_length && lower(name[same]) == wanted[i][same])
+                same++;
+            if (same == name_length && wanted[i][same] == 0) {
+                values[i] = content;
+                lengths[i] = next - content;
+            }
+        }
+        if (name_length == 5 && lower(name[0]) == 'r' && lower(name[1]) == 'p' &&
+            lower(name[2]) == 'o' && lower(name[3]) == 'r' && lower(name[4]) == 't') {
+            rport = next == content ? 0 : number_of(content, next - content);
+            if (rport < 0 || rport > 65535)
+                Py_RETURN_NONE;
+        }
+        at = next;
+    }
+    char upper[8];
+    for (Py_ssize_t i = 0; i < white - transport; i++)
+        upper[i] = transport[i] >= 'a' && transport[i] <= 'z' ? (char)(transport[i] - 32)
+                                                             : transport[i];
+    PyObject *parts[8] = {
+        shared(transports, 8, upper, white - transport),
+        PyBytes_FromStringAndSize(sent_by, sent_by_end - sent_by),
+        lowered(sent_by, host_end - sent_by),
+        PyLong_FromLong(port),
+        PyBytes_FromStringAndSize(values[0], lengths[0]),
+        PyBytes_FromStringAndSize(values[1], lengths[1]),
+        PyBytes_FromStringAndSize(values[2], lengths[2]),
+        PyLong_FromLong(rport),
+    };
+    PyObject *found = PyTuple_New(8);
+    int whole = found != NULL;
+    for (int i = 0; i < 8; i++)
+        whole = whole && parts[i] != NULL;
+    for (int i = 0; i < 8; i++) {
+        if (whole)
+            PyTuple_SET_ITEM(found, i, parts[i]);
+        else
+            Py_XDECREF(parts[i]);
+    }
+    if (!whole)
+        Py_CLEAR(found);
+    return found;
+}
+
+PyDoc_STRVAR(address_doc, "address(value)\n--\n\nReturn (display, uri, head_end, tag), or None.");
+
+static PyObject *
+address(PyObject *self, PyObject *given)
+{
+    if (!takes_bytes(given))
+        return NULL;
+    const char *raw = PyBytes_AS_STRING(given);
+    const Py_ssize_t length = PyBytes_GET_SIZE(given);
+    const char *at = raw, *end = raw + length;
+    const char *quoted_end = NULL;
+    if (length > 0 && *at == '"') {
+        for (at++; at < end && *at != '"'; at++)
+            if (*at == '\\')
+                at++;
+        if (at >= end)
+            Py_RETURN_NONE;
+        quoted_end = ++at;
+    }
+    const char *less = memchr(at, '<', (size_t)(end - at));
+    if (less == NULL)
+        Py_RETURN_NONE;
+    const char *greater = memchr(less, '>', (size_t)(end - less));
+    if (greater == NULL || greater == less + 1)
+        Py_RETURN_NONE;
+    const char *display = raw;
+    Py_ssize_t display_length = less - raw;
+    trim(&display, &display_length);
+    if (quoted_end != NULL) {
+        if (display_length != quoted_end - raw)
+            Py_RETURN_NONE;
+    }
+    else if (display_length > 0 && !is_kind(display, display_length, DISPLAY))
+        Py_RETURN_NONE; /* a bare URI's semicolon or colon as well */
+    for (at = less + 1; at < greater; at++)
+        if (kinds[(unsigned char)*at] & WHITE)
+            Py_RETURN_NONE;
+    const char *tail = greater + 1, *tag = "";
+    Py_ssize_t tag_length = 0;
+    if (tail != end) {
+        if (end - tail < 6 || memcmp(tail, ";tag=", 5) != 0)
+            Py_RETURN_NONE;
+        tag = tail + 5;
+        const char *semicolon = memchr(tag, ';', (size_t)(end - tag));
+        tag_length = (semicolon == NULL ? end : semicolon) - tag;
+        if (tag_length == 0)
+            Py_RETURN_NONE;
+        for (Py_ssize_t i = 0; i < tag_length; i++)
+            if (tag[i] == '"' || tag[i] == ' ' || tag[i] == '\t')
+                Py_RETURN_NONE;
+    }
+    return Py_BuildValue("y#y#ny#", display, display_length, less + 1, greater - less - 1,
+                         (Py_ssize_t)(tail - raw), tag, tag_length);
+}
+
+/* -- the module ------------------------------------------------------------------------ */
+
+static PyMethodDef functions[] = {
+    {"know", know, METH_VARARGS, know_doc},
+    {"split", (PyCFunction)(void (*)(void))split, METH_FASTCALL, split_doc},
+    {"value", value, METH_O, value_doc},
+    {"cseq", cseq, METH_O, cseq_doc},
+    {"via", via, METH_O, via_doc},
+    {"address", address, METH_O, address_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "uacproxy.sip._scan",
+    .m_doc = "Reading what is usual in one pass; None says that Python is to look.",
+    .m_size = -1,
+    .m_methods = functions,
+};
+
+PyMODINIT_FUNC
+PyInit__scan(void)
+{
+    for (int c = 0; c < 256; c++) {
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))
+            kinds[c] |= TOKEN | HOST;
+        if (c >= '0' && c <= '9')
+            kinds[c] |= DIGIT;
+        if (c != 0 && strchr("-.!%*_+`'~", c) != NULL)
+            kinds[c] |= TOKEN;
+        if (c != 0 && strchr("-._", c) != NULL)
+            kinds[c] |= HOST;
+        if (c != 0 && strchr(" \t\r\n", c) != NULL)
+            kinds[c] |= WHITE;
+        if (kinds[c] & (TOKEN | WHITE) || c >= 0x80)
+            kinds[c] |= DISPLAY;
+    }
+    empty = PyBytes_FromStringAndSize("", 0);
+    return empty == NULL ? NULL : PyModule_Create(&module);
+}
