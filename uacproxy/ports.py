@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, Protocol
 
+from uacproxy.errors import UacproxyError
 from uacproxy.settings import ListenAddress
 from uacproxy.sip.uri import Uri
 from uacproxy.sip.via import Via
@@ -127,6 +128,58 @@ class Store(Protocol):
         self, space: str, each: Callable[[bytes, bytes, float], None], done: Callable[[], None]
     ) -> None:
         """Call ``each(key, value, expires_at_utc)`` for what has not expired, then ``done``."""
+
+
+class Lease(NamedTuple):
+    """Who has a shard until its lease runs out."""
+
+    member: str
+    token: int  # rises with each grant in the group, so the larger of two is the later
+
+
+class Member(NamedTuple):
+    """One of those that share the shards of a group, as the keeper of the leases sees it."""
+
+    left: float  # s until it counts as gone
+    since: float  # s it had taken part without a break when last heard; 0.0: it takes no part
+
+
+class LeaseWish(NamedTuple):
+    """What one member asks of the keeper of the leases in one round."""
+
+    number: int  # rises from round to round; one that comes late is refused
+    takes_part: bool  # False: sees the others, and wants nothing
+    floor: int  # the next token is above it, whatever the keeper has forgotten
+    keep: dict[int, int]  # shard to the token of our lease
+    ask: list[int]
+    give_up: dict[int, int]  # shard to token
+    leaves: bool = False  # this is its last round
+
+
+class LeaseAnswer(NamedTuple):
+    """Where all shards stand at the end of a round."""
+
+    members: dict[str, Member]
+    leases: dict[int, Lease]  # those that have not run out
+
+
+class Leases(Protocol):
+    """The keeper of one group's leases, for one member; all that a round says happens at once.
+
+    A lease that is granted or kept lasts for the group's lease time from when the keeper
+    heard of it, which is never before the member asked.
+    """
+
+    def round(
+        self,
+        wish: LeaseWish,
+        then: Callable[[LeaseAnswer], None],
+        failed: Callable[[UacproxyError], None],
+    ) -> None:
+        """Hand over a wish; one of the two is called, once, in a later turn.
+
+        A failure leaves open whether the wish was heard.
+        """
 
 
 class Random(Protocol):

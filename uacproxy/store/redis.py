@@ -143,7 +143,7 @@ class RedisStore:
         if write is not None:
             then(write.value if write.expires_at_utc > self._now_utc() else None)
         else:
-            self._ask(
+            self.ask(
                 [(b"GET", self._start(space) + key)],
                 lambda answers: then(_octets(answers[0])),
                 partial(self._read_failed, then),
@@ -183,7 +183,7 @@ class RedisStore:
                 commands = [
                     command for name in names for command in ((b"GET", name), (b"PTTL", name))
                 ]
-                self._ask(commands, partial(values_read, cursor, names), failed)
+                self.ask(commands, partial(values_read, cursor, names), failed)
             else:
                 read_keys(cursor)
 
@@ -198,11 +198,11 @@ class RedisStore:
 
         def read_keys(cursor: Any) -> None:
             if int(cursor):
-                self._ask([_scan(cursor, pattern)], keys_read, failed)
+                self.ask([_scan(cursor, pattern)], keys_read, failed)
             else:
                 finish()
 
-        self._ask([_scan(0, pattern)], keys_read, failed)
+        self.ask([_scan(0, pattern)], keys_read, failed)
 
     def close(self) -> Deferred[None]:
         """Write what waits and disconnect; fires within ``CLOSE_WITHIN``."""
@@ -246,16 +246,17 @@ class RedisStore:
     def _start(self, space: str) -> bytes:
         return self._prefix + space.encode() + b":"
 
-    def _ask(
+    def ask(
         self,
         commands: list[tuple[Any, ...]],
         done: Callable[[list[Any]], None],
         failed: Callable[[UacproxyError], None],
     ) -> None:
+        """Send commands that are no writes of state, together; ``failed`` may come at once."""
         if self._connection is not None:
             self._connection.ask(commands, done, failed)
         elif self._early is not None:
-            self._early.append(partial(self._ask, commands, done, failed))
+            self._early.append(partial(self.ask, commands, done, failed))
         else:
             failed(StoreUnavailable("no connection"))
 
@@ -329,7 +330,7 @@ class RedisStore:
             else:
                 left = max(1, round((write.expires_at_utc - now) * 1000))
                 commands.append((b"SET", name, write.value, b"PX", left))
-        self._ask(commands, lambda _: done(), failed)
+        self.ask(commands, lambda _: done(), failed)
 
     def _read_failed(self, then: Callable[[bytes | None], None], error: UacproxyError) -> None:
         self._trouble.met(error)
