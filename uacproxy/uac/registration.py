@@ -245,6 +245,31 @@ class Registration:
         """Begin disabled, for a reason an operator will read."""
         self._feed(_Input.DISABLE, why=why)
 
+    def start_now(self) -> None:
+        """Let a delayed start be due."""
+        if self.state is _State.DELAYED:
+            self._feed(_Input.DUE)
+
+    def take_over(self, old: Registration) -> None:
+        """Go on where ``old`` stands, which does nothing any more: the same binding, changed."""
+        self.made_at_utc = old.made_at_utc
+        self.history = old.history
+        self.granted = old.granted
+        self.others = old.others
+        self.bound_until = old.bound_until
+        self.series = old.series
+        if self.account.auth_proxy != old.account.auth_proxy:
+            self.series.target = None
+            self.series.service_route = ()
+        self.recall(0, 0, old.last)
+        sending = old._sending
+        old._sending = None
+        old._wish = Wish.NOTHING
+        old.deadline = None
+        old.waits_for_turn = False
+        if sending is not None:
+            sending.abandon()
+
     def due(self) -> None:
         """Do what the deadline was for; a REGISTER still under way is given up."""
         if not self.in_flight:

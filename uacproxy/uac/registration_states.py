@@ -63,6 +63,7 @@ IN_FLIGHT: Final = (
 )
 
 ONLINE: Final = (
+    RegistrationState.DELAYED,  # with a binding: of an account that has changed
     RegistrationState.REGISTERED,
     RegistrationState.REFRESHING,
     RegistrationState.REGISTERING,

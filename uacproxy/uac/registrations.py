@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterator
 from typing import Final, final
 
 from uacproxy.counters import RegistrationCounters
-from uacproxy.errors import UacproxyError
 from uacproxy.ports import Clock, Log, Random, Store, Target
 from uacproxy.uac.account import Account, AccountSource, BadRow
+from uacproxy.uac.account_index import AccountIndex
+from uacproxy.uac.account_loader import AccountLoader
+from uacproxy.uac.reconcile import Changes, is_same_on_the_wire, reconcile
 from uacproxy.uac.register_exchange import RegisterExchange, RegisterPolicy
 from uacproxy.uac.register_request import RegisterRequest
 from uacproxy.uac.registration import Registration, RegistrationWiring
 from uacproxy.uac.registration_event import RegistrationEvent
 from uacproxy.uac.registration_history import SharedWords
+from uacproxy.uac.registration_leaving import LeavingBindings
 from uacproxy.uac.registration_record import explain, record_of
 from uacproxy.uac.registration_release import Release
 from uacproxy.uac.registration_schedule import Schedule
@@ -33,9 +36,9 @@ from uacproxy.uac.registration_store import Recollection, RegistrationStore, pla
 from uacproxy.uac.send import UNANSWERED, Sender
 from uacproxy.uac.settings import UacSettings
 
-MOST_ADDED_AT_ONCE: Final = 500  # accounts; between two handfuls calls go on
-LOAD_AGAIN_IN: Final = 30.0  # s, after the accounts could not be read
-MOST_SKIPPED_TOLD: Final = 20  # rows in the log, each load
+MOST_CHANGED_AT_ONCE: Final = 500  # accounts; between two handfuls calls go on
+MOST_LEAVING_AT_ONCE: Final = 50  # bindings that a beat begins to take back
+TAKEN_BACK_WITHIN: Final = 35.0  # s; a REGISTER without an answer ends after 32
 MISTAKEN_FOR: Final = 60.0  # s until one that met a mistake of ours is tried again
 LONGEST_RETURN: Final = 30.0  # s, for all whose connection broke
 RETURN_PER_ACCOUNT: Final = 0.01  # s
@@ -84,7 +87,6 @@ class RegistrationTable:
         """
         self.active = settings.reg_active
         self._settings = settings
-        self._source = source
         self._clock = clock
         self._now_utc = now_utc
         self._random = random
@@ -122,93 +124,179 @@ class RegistrationTable:
             changed=self._changed,
             deadline_set=self._schedule.deadline_set,
         )
-        self._registrations: dict[str, Registration] = {}
-        self._of_local_user: dict[str, list[Registration]] = {}  # newest last
+        self._index = AccountIndex()
         self._remembered: dict[str, bytes] = {}  # records of accounts not added yet
-        self._load_at: float | None = None
+        self._leaving = LeavingBindings(self._is_same_binding)
+        self._by_hand: set[str] = set()  # l_uuids of accounts that have no row
+        self._disabled: set[str] = set()  # l_uuids of those an operator has disabled
         self._release: Release | None = None  # once the service stops
+        self.loader: AccountLoader | None = None
+        if source is not None:
+            self.loader = AccountLoader(
+                source,
+                self,
+                reload_delta=settings.reload_delta,
+                poll_interval=settings.reg_poll_interval,
+                clock=clock,
+                counters=counters,
+                log=log,
+            )
 
     # -- loading -------------------------------------------------------------------------
 
     @property
     def enabled(self) -> bool:
         """Tell whether there is a source of accounts."""
-        return self._source is not None
+        return self.loader is not None
 
     def __len__(self) -> int:
         """Return how many accounts there are."""
-        return len(self._registrations)
+        return len(self._index)
 
     def start(self) -> None:
-        """Load the accounts; those here already are left alone. Failing that, try again."""
-        self._load_at = None
-        if self._source is None or self._release is not None:
+        """Load the accounts and go on where a restart ended; failing that, try again later."""
+        if self.loader is None or self._release is not None:
             return
         if self._store is None:
-            self._load({})
+            self.loader.start()
         else:
-            self._store.load_all(self._load)
+            self._store.load_all(self._start_from)
 
-    def _load(self, remembered: dict[str, bytes]) -> None:
+    def _start_from(self, remembered: dict[str, bytes]) -> None:
         self._remembered = remembered
-        if self._source is not None and self._release is None:
-            self._source.load(self._loaded, self._load_failed)
+        if self.loader is not None:
+            self.loader.start()
 
-    def _loaded(self, accounts: list[Account], skipped: list[BadRow]) -> None:
-        if self._release is not None:
-            return
-        for why in skipped[:MOST_SKIPPED_TOLD]:
-            self._log.warn("{why}; it is not registered", why=str(why))
-        if len(skipped) > MOST_SKIPPED_TOLD:
-            more = len(skipped) - MOST_SKIPPED_TOLD
-            self._log.warn("{more} more accounts are not registered", more=more)
-        self._counters.bad_rows += len(skipped)
-        self._add_some(accounts, 0)
+    def difference(self, accounts: list[Account], unreadable: set[str]) -> Changes:
+        """Say what has to happen for these to be the accounts; those unreadable stay."""
+        return reconcile(self._index.accounts(), accounts, unreadable | self._by_hand)
 
-    def _add_some(self, accounts: list[Account], at: int) -> None:
-        """Add a handful of accounts, and the others in later turns."""
+    def apply(self, changes: Changes, then: Callable[[], None]) -> None:
+        """Add, change and remove, a handful a turn, then call ``then``."""
+        self._apply_some([*changes.added, *changes.changed], changes.removed, 0, then)
+
+    def _apply_some(
+        self, accounts: list[Account], removed: list[str], at: int, then: Callable[[], None]
+    ) -> None:
         if self._release is not None:
+            then()
             return
-        for account in accounts[at : at + MOST_ADDED_AT_ONCE]:
-            if account.l_uuid not in self._registrations:
-                self._add(account)
-        at += MOST_ADDED_AT_ONCE
-        if at < len(accounts):
-            self._clock.callLater(0.0, self._add_some, accounts, at)
+        until = at + MOST_CHANGED_AT_ONCE
+        for account in accounts[at:until]:
+            self.put(account)
+        for l_uuid in removed[at:until]:
+            self.remove(l_uuid)
+        self._schedule.send_due()
+        if until < max(len(accounts), len(removed)):
+            self._clock.callLater(0.0, self._apply_some, accounts, removed, until, then)
         else:
             self._remembered = {}
-            self._log.info("{count} accounts to register", count=len(self._registrations))
-        self._schedule.send_due()
+            then()
 
-    def _load_failed(self, error: UacproxyError) -> None:
-        self._counters.load_failures += 1
-        self._log.error(
-            "accounts could not be read, next try in {seconds:g} s: {why}",
-            why=str(error),
-            seconds=LOAD_AGAIN_IN,
-        )
-        self._load_at = self._clock.seconds() + LOAD_AGAIN_IN
+    def put(self, account: Account, *, anew: bool = False) -> None:
+        """Add an account, or let it be as it is now said to be.
+
+        The binding of a changed one is kept until the new one is there. One that an
+        operator has disabled stays so.
+
+        Args:
+            account: as its row says.
+            anew: start it where it is at rest, whatever an operator had asked for.
+        """
+        l_uuid = account.l_uuid
+        self._by_hand.discard(l_uuid)
+        if anew:
+            self._disabled.discard(l_uuid)
+        old = self._index.get(l_uuid)
+        if old is None:
+            self._add(account)
+            return
+        before = old.account
+        if not is_same_on_the_wire(before, account) or _is_off(before) is not _is_off(account):
+            self._replace(old, account)
+            return
+        self._index.rewrite(old, account)
+        if anew and old.state in (RegistrationState.IDLE, RegistrationState.DISABLED):
+            self._replace(old, account)
+
+    def add(self, account: Account) -> bool:
+        """Add an account that has no row; False: there is one of this l_uuid."""
+        if self._index.get(account.l_uuid) is not None:
+            return False
+        self._add(account)
+        self._by_hand.add(account.l_uuid)
+        return True
+
+    def remove(self, l_uuid: str) -> bool:
+        """Forget an account and take its binding back; False: there is none of this l_uuid."""
+        registration = self._index.remove(l_uuid)
+        if registration is None:
+            return False
+        if self._store is not None:
+            self._store.forget(l_uuid)
+        self._by_hand.discard(l_uuid)
+        self._disabled.discard(l_uuid)
+        self._leaving.leave(registration)
+        return True
 
     def _add(self, account: Account) -> None:
+        registration, fault = self._make(account)
+        self._index.add(registration)
+        old = None if fault else self._leaving.take_over(account)
+        if old is not None:
+            registration.take_over(old)
+        self._begin(registration, fault, self._first_delay(account) if old is None else 0.0)
+
+    def _replace(self, old: Registration, account: Account) -> None:
+        registration, fault = self._make(account)
+        self._index.replace(old, registration)
+        registration.history = old.history
+        if _is_off(account) or account.expires == 0 or account.l_uuid in self._disabled:
+            self._leaving.leave(old)
+        elif not fault and self._is_same_binding(old.account, account):
+            registration.take_over(old)
+        else:
+            self._leaving.keep(old)
+            again = self._leaving.take_over(account)  # changed back, before it had changed
+            if again is not None:
+                registration.take_over(again)
+        self._begin(registration, fault, 0.0)
+
+    def _make(self, account: Account) -> tuple[Registration, str]:
+        """Return the machine of an account, and why none of its requests can be made."""
         fault = ""
         try:
             self._request_of(account)
         except BadRow as error:
             self._counters.bad_rows += 1
             fault = error.why
-        registration = Registration(account, self._wiring, can_register=not fault)
-        self._registrations[account.l_uuid] = registration
-        self._of_local_user.setdefault(account.l_username, []).append(registration)
+        return Registration(account, self._wiring, can_register=not fault), fault
+
+    def _begin(self, registration: Registration, fault: str, delay: float) -> None:
+        account = registration.account
+        known = None
+        if self._store is not None and not fault:
+            known = self._store.decode(self._remembered.pop(account.l_uuid, None))
         if fault:
             registration.start_disabled(fault)
-            return
-        known = None
-        if self._store is not None:
-            known = self._store.decode(self._remembered.pop(account.l_uuid, None))
-        if account.flags & FLAG_DISABLED:
+        elif _is_off(account):
             registration.start_disabled("disabled in the table")
+        elif account.l_uuid in self._disabled:
+            registration.start_disabled("disabled by an operator")
+        elif self._leaving.is_being_taken_back(account):
+            registration.start(TAKEN_BACK_WITHIN)  # at the latest; see ``_changed``
         elif known is None or not self._resume(registration, known):
-            registration.start(self._first_delay(account))
+            registration.start(delay)
+
+    def _is_same_binding(self, one: Account, other: Account) -> bool:
+        try:
+            first = self._request_of(one)
+            second = self._request_of(other)
+        except BadRow:
+            return False
+        return first.address_of_record == second.address_of_record and first.contact.equals(
+            second.contact
+        )
 
     def _resume(self, registration: Registration, known: Recollection) -> bool:
         """Go on where a record ends; False where a REGISTER has to be sent."""
@@ -233,7 +321,7 @@ class RegistrationTable:
         return True
 
     def _remember(self, registration: Registration) -> None:
-        if self._store is None:
+        if self._store is None or self._index.get(registration.account.l_uuid) is not registration:
             return
         bound = registration.is_bound
         self._store.save(
@@ -253,7 +341,7 @@ class RegistrationTable:
 
     def written_again(self) -> Iterator[None]:
         """Write everything again, an account a step, to a store that may have lost it."""
-        for registration in list(self._registrations.values()):
+        for registration in self._index:
             if registration.last is not None and not registration.in_flight:
                 self._remember(registration)
             yield
@@ -287,9 +375,10 @@ class RegistrationTable:
 
     def beat(self) -> None:
         """Do what is due; one account that fails stops no other."""
-        now = self._clock.seconds()
-        if self._load_at is not None and self._load_at <= now:
-            self.start()
+        if self.loader is not None:
+            self.loader.beat()
+        if self._release is None:
+            self._leaving.release_some(MOST_LEAVING_AT_ONCE)
         self._schedule.beat()
 
     def plan(self) -> None:
@@ -304,7 +393,7 @@ class RegistrationTable:
         """
         lost = [
             registration
-            for registration in self._registrations.values()
+            for registration in self._index
             if registration.state is RegistrationState.REGISTERED
             and registration.series.target is not None
             and registration.series.target[:3] == target[:3]
@@ -352,6 +441,10 @@ class RegistrationTable:
                 self._heard(event)
             except Exception as error:  # noqa: BLE001  (whoever listens must not stop a machine)
                 self._mistaken(registration, error)
+        if self._leaving.changed(registration):
+            waiting = self._index.get(registration.account.l_uuid)
+            if waiting is not None and waiting.state is RegistrationState.DELAYED:
+                waiting.start_now()
         if self._release is not None:
             self._release.changed(registration)
 
@@ -378,7 +471,7 @@ class RegistrationTable:
 
     def account(self, l_uuid: str) -> Account | None:
         """Return the account, whatever its state."""
-        registration = self._registrations.get(l_uuid)
+        registration = self._index.get(l_uuid)
         return None if registration is None else registration.account
 
     def account_of_local_user(self, user: str, domain: str) -> Account | None:
@@ -386,11 +479,9 @@ class RegistrationTable:
 
         It counts where reg_use_domain is set, and then without case, as hosts do.
         """
-        known = self._of_local_user.get(user)
-        if known is None:
-            return None
+        known = self._index.of_local_user(user)
         if not self._settings.reg_use_domain:
-            return known[-1].account
+            return known[-1].account if known else None
         wanted = domain.lower()
         for registration in reversed(known):
             if registration.account.l_domain.lower() == wanted:
@@ -402,24 +493,24 @@ class RegistrationTable:
 
         An account stays online while it is refreshed, as long as its binding lives.
         """
-        registration = self._registrations.get(l_uuid)
+        registration = self._index.get(l_uuid)
         if registration is None:
             return UNKNOWN
         if registration.state is RegistrationState.DISABLED:
             return DISABLED
-        if registration.is_online:
+        if registration.is_online or self._leaving.is_online(l_uuid):
             return ONLINE
         return ONGOING if registration.in_flight else OFFLINE
 
     def registration(self, l_uuid: str) -> Registration | None:
         """Return an account with all that is known of its binding."""
-        return self._registrations.get(l_uuid)
+        return self._index.get(l_uuid)
 
     # -- for operators -----------------------------------------------------------------------
 
     def dump(self) -> Iterator[dict[str, object]]:
         """Yield the record struct of every account there is when the first one is asked for."""
-        for registration in list(self._registrations.values()):
+        for registration in self._index:
             yield record_of(registration, self._now_utc())
 
     def find(self, attr: str, value: str) -> dict[str, object] | None:
@@ -428,73 +519,58 @@ class RegistrationTable:
         Raises:
             KeyError: no such attribute.
         """
-        registration = self._first(attr, value)
+        registration = self._index.first(attr, value)
         return None if registration is None else record_of(registration, self._now_utc())
 
     def explain(self, l_uuid: str) -> str | None:
         """Return state, last exchange and next action in words; None: unknown."""
-        registration = self._registrations.get(l_uuid)
+        registration = self._index.get(l_uuid)
         return None if registration is None else explain(registration, self._now_utc())
 
     def enable(self, attr: str, value: str) -> bool:
         """Undo ``disable``; False, here and below: no account has this ``attr``."""
-        registration = self._first(attr, value)
+        registration = self._index.first(attr, value)
         if registration is None:
             return False
+        self._disabled.discard(registration.account.l_uuid)
         registration.enable()
         return True
 
     def disable(self, attr: str, value: str) -> bool:
         """Stop registering an account; its binding is taken back."""
-        registration = self._first(attr, value)
+        registration = self._index.first(attr, value)
         if registration is None:
             return False
+        self._disabled.add(registration.account.l_uuid)
         registration.disable()
         return True
 
     def register(self, attr: str, value: str) -> bool:
         """Send a REGISTER at once, whatever is due, and even to a disabled account's registrar."""
-        registration = self._first(attr, value)
+        registration = self._index.first(attr, value)
         if registration is None:
             return False
+        self._disabled.discard(registration.account.l_uuid)
         registration.register()
         return True
 
     def unregister(self, attr: str, value: str) -> bool:
         """Take an account's binding back; it rests until it is registered or enabled again."""
-        registration = self._first(attr, value)
+        registration = self._index.first(attr, value)
         if registration is None:
             return False
         registration.unregister()
         return True
 
-    def _first(self, attr: str, value: str) -> Registration | None:
-        if attr == "l_uuid":
-            return self._registrations.get(value)
-        if attr == "l_username":
-            known = self._of_local_user.get(value)
-            return None if known is None else known[0]
-        if attr == "r_username":
-            for registration in self._registrations.values():
-                if registration.account.r_username == value:
-                    return registration
-            return None
-        if attr == "auth_username":
-            for registration in self._registrations.values():
-                if registration.account.auth_username == value:
-                    return registration
-            return None
-        raise KeyError(attr)
-
     def gauges(self) -> dict[str, int]:
         """Return the module's three statistics, counted from where the accounts stand."""
         online = 0
         disabled = 0
-        for registration in self._registrations.values():
+        for registration in self._index:
             online += registration.is_online
             disabled += registration.state is RegistrationState.DISABLED
         return {
-            "uac.regtotal": len(self._registrations),
+            "uac.regtotal": len(self._index),
             "uac.regactive": online,
             "uac.regdisabled": disabled,
         }
@@ -513,7 +589,18 @@ class RegistrationTable:
                 self._log.info("{count} bindings were left to expire", count=unconfirmed)
             then()
 
+        if self.loader is not None:
+            self.loader.close()
         self._release = Release(
-            list(self._registrations.values()), self._clock, bound_s, self._mistaken, released
+            [*self._index, *self._leaving],
+            self._clock,
+            bound_s,
+            self._mistaken,
+            released,
         )
         self._release.start()
+
+
+def _is_off(account: Account) -> bool:
+    """Tell whether the row itself says that the account is disabled."""
+    return account.flags & FLAG_DISABLED != 0

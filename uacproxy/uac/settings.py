@@ -301,6 +301,14 @@ class UacSettings:
         high=86400,
         doc="Shortest time between two `uac.reg_reload`.",
     )
+    reg_poll_interval: int = setting(
+        0,
+        unit="s",
+        low=0,
+        high=86400,
+        doc="How often the table is read again without being asked to, for changes made by others; "
+        "only what has changed is registered anew. 0: never.",
+    )
     default_socket: ListenAddress | None = setting(
         None,
         parse=parse_listen,
