@@ -21,6 +21,7 @@ from tests.support.challenged_calls import (
     Pack,
     StartSipp,
     asks,
+    read_callee,
 )
 from tests.support.uacproxy_process import UacproxyProcess, uacproxy
 
@@ -202,3 +203,23 @@ def test_the_invite_with_credentials_is_sent_again_as_it_was(pack: Pack) -> None
     """Of kamailio #679: the copy after a loss had another number."""
     call = pack.call("caller_calls", "callee_hears_late", "-nr")
     assert len(call.callee.received("INVITE")) == 2  # the copy is octet for octet the same
+
+
+# -- without a challenge, and with one each time -------------------------------------------
+
+
+def test_each_request_inside_the_dialog_is_answered_for_as_well(pack: Pack) -> None:
+    call = pack.call("caller_renegotiates", "callee_asks_always")
+    last = [call.callee.answers(method)[-1] for method in ("INVITE", "BYE")]
+    assert [[one.nonce for one in each] for each in last] == [["n2"], ["n3"]]
+
+
+@pytest.mark.parametrize("second", ["callee_takes_at_once", "callee_finds_it_stale"])
+def test_the_next_call_to_the_same_address_brings_its_answer_along(pack: Pack, second: str) -> None:
+    before = pack.call("caller_calls", "callee_asks_once", how=asks("n1"))
+    port = int(before.callee.received("INVITE")[0].said.request_uri.rpartition(":")[2])
+    again = pack.callee(second, port=port)
+    pack.caller("caller_calls", again)
+    given = [(one.nonce, int(one.nc, 16)) for (one,) in read_callee(again).answers()]
+    used = [int(one.nc, 16) for each in before.callee.answers("BYE") for one in each]
+    assert given == [("n1", max(used, default=1) + 1), ("n2", 1)][: len(given)]

@@ -16,12 +16,12 @@ PASSWORDS: Final = {"provider.example": "s3cret:of;7", "far.example": "0ther's"}
 AT_CALLER: Final = Identities(
     '"Alice" <sip:alice@a.example>',
     '"Bob" <sip:bob@b.example>',
-    ("trunk.example", "z.example", "Trunk 7", "Desk", *PASSWORDS.values()),
+    ("trunk.example", "z.example", '"Trunk', '"Desk', *PASSWORDS.values()),
 )
 AT_CALLEE: Final = Identities(
     '"Trunk 7" <sip:7@trunk.example>',
     '"Desk" <sip:desk@z.example>',
-    ("Alice", "Bob", "a.example", "b.example", *PASSWORDS.values()),
+    ("a.example", "b.example", '"Alice', '"Bob', *PASSWORDS.values()),
 )
 
 # The ``[uac]`` section for it, and the two names as rules and scripts write them.
@@ -49,9 +49,9 @@ class Pack:
         self._start = start_sipp
         self._service = service
 
-    def callee(self, scenario: str, *more: str, **keys: str) -> Sipp:
-        """Start a callee on a port of its own; ``keys`` fill the scenario's keywords."""
-        sipp = self._start(SCENARIOS / f"{scenario}.xml", "", *more, *_told(keys))
+    def callee(self, scenario: str, *more: str, port: int = 0, **keys: str) -> Sipp:
+        """Start a callee on a port, 0 for one of its own; ``keys`` fill its keywords."""
+        sipp = self._start(SCENARIOS / f"{scenario}.xml", "", *more, *_told(keys), port=port)
         sipp.wait_until_listening()
         return sipp
 
@@ -63,7 +63,7 @@ class Pack:
 
     def call(self, caller: str, callee: str, *more: str, **keys: str) -> Call:
         """Let two scenarios run; ``more`` and ``keys`` are for the callee, who of both."""
-        called = self.callee(callee, *more, **keys)
+        called = self.callee(callee, *more, port=0, **keys)
         calling = self.caller(caller, called, **keys)
         return Call(calling, read_callee(called))
 

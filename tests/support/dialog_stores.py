@@ -55,11 +55,11 @@ Look = Callable[[bytes], bytes | None]  # what a store has for the ident of a di
 class Instance:
     """A service that may be killed, and started again on the same port in the same folder."""
 
-    def __init__(self, folder: Path, store: str, prefix: str) -> None:
+    def __init__(self, folder: Path, store: str, prefix: str, ini: str = INI) -> None:
         self.folder = folder
         self.address: HostPort = (LOOPBACK, free_port())
         here = "{}:{}".format(*self.address)
-        write_files(folder, INI, {}, {"here": here, "store": store, "prefix": prefix})
+        write_files(folder, ini, {}, {"here": here, "store": store, "prefix": prefix})
         self.service = self.start()
 
     def start(self) -> UacproxyProcess:
@@ -102,14 +102,14 @@ StartInstance = Callable[..., Instance]
 
 @contextmanager
 def instances() -> Iterator[StartInstance]:
-    """Give ``start(store, prefix="")``; what runs at the end has to stop well."""
+    """Give ``start(store, prefix="", ini=INI)``; what runs at the end has to stop well."""
     with ExitStack() as stack:
         made: list[Instance] = []
 
-        def start(store: str, prefix: str = "") -> Instance:
+        def start(store: str, prefix: str = "", ini: str = INI) -> Instance:
             # Not below pytest's own folder: the path of a UNIX socket ends at 107 octets.
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="uacproxy-"))
-            made.append(Instance(Path(folder), store, prefix))
+            made.append(Instance(Path(folder), store, prefix, ini))
             stack.callback(made[-1].stop)
             return made[-1]
 
