@@ -32,7 +32,7 @@ from uacproxy.counters import (
 from uacproxy.dialog.tracker import DialogTracker
 from uacproxy.errors import ScriptError, UacproxyError
 from uacproxy.manage.log import open_log
-from uacproxy.ports import Flow
+from uacproxy.ports import Flow, Target
 from uacproxy.proxy.core import ProxyCore
 from uacproxy.proxy.route_mark import RouteMark
 from uacproxy.proxy.target_set import Destination
@@ -184,6 +184,7 @@ class Parts:
             reject=self._reject,
             log=self.log,
             tcp_idle=sip.tcp_idle,
+            connection_lost=self._connection_lost,
             tcp_connect_timeout=sip.tcp_connect_timeout,
         )
         self.resolver = self._make_resolver()
@@ -265,6 +266,7 @@ class Parts:
             script=script,
             find_local=self._find_local,
             is_ours=self.is_ours,
+            account_way=self.registrations.way,
             route_mark=None if uac.restore_codec == "kamailio" else RouteMark(keys),
             counters=self.proxy_counters,
             log=self.log,
@@ -272,6 +274,10 @@ class Parts:
         self.core = ProxyCore(self.wiring, self.registrar.register)
         self.table.user = self.core
         self.is_built = True
+
+    def _connection_lost(self, target: Target) -> None:
+        if self.is_built:
+            self.registrations.connection_lost(target)
 
     def _make_resolver(self) -> NameResolver:
         dns = self.config.dns

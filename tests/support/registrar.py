@@ -24,6 +24,7 @@ from uacproxy.sip.names import (
     MIN_EXPIRES,
     PROXY_AUTHENTICATE,
     RETRY_AFTER,
+    VIA,
     WWW_AUTHENTICATE,
 )
 from uacproxy.sip.uri import Uri
@@ -158,6 +159,43 @@ def status(code: int, *, retry_after: bytes = b"", min_expires: bytes = b"") -> 
     return reply
 
 
+def redirect(code: int, *contacts: bytes) -> Reply:
+    """Answer 3xx."""
+
+    def reply(request: Message) -> Message:
+        response = build_response(request, code, to_tag=b"r1")
+        for contact in contacts:
+            response.append(CONTACT, contact)
+        return response
+
+    return reply
+
+
+def seen_from(host: bytes, port: int, more: Reply) -> Reply:
+    """Answer like ``more``, with the address the request was seen to come from."""
+
+    def reply(request: Message) -> Message | None:
+        response = more(request)
+        assert response is not None
+        via = b"SIP/2.0/UDP 192.0.2.100:5060;received=%b;rport=%d;branch=z9hG4bK1" % (host, port)
+        response.push(VIA, via)
+        return response
+
+    return reply
+
+
+def with_field(name: bytes, value: bytes, more: Reply) -> Reply:
+    """Answer like ``more``, with one more field."""
+
+    def reply(request: Message) -> Message | None:
+        response = more(request)
+        assert response is not None
+        response.append(name, value)
+        return response
+
+    return reply
+
+
 def silence(_request: Message) -> None:
     """Answer nothing."""
 
@@ -196,6 +234,7 @@ class ScriptedRegistrar:
         self.at: list[float] = []  # s
         self.targets: list[Target | None] = []
         self.next_hops: list[bytes] = []
+        self.sockets: list[ListenAddress | None] = []
         self.under_way: dict[bytes, int] = {}  # REGISTER requests by To
         self.most_under_way = 0  # of one account
         self.loses_answers = False  # even that there is none
@@ -213,6 +252,7 @@ class ScriptedRegistrar:
         self.at.append(self.clock.seconds())
         self.targets.append(target)
         self.next_hops.append(next_hop.raw)
+        self.sockets.append(socket)
         return Answering(self, request, notify)
 
     def next_reply(self) -> Reply:

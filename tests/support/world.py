@@ -45,6 +45,7 @@ from uacproxy.sip.via import Via
 from uacproxy.store.memory import MemoryStore
 from uacproxy.transaction.table import TransactionTable
 from uacproxy.transport.inbound import Inbound
+from uacproxy.uac.account_way import AccountWay
 from uacproxy.uac.auth_param import AuthSeal
 from uacproxy.uac.contact_user import ContactSeal
 from uacproxy.uac.credentials import CredentialList
@@ -132,6 +133,7 @@ class World:
         store: Store | None = None,
         default_socket: ListenAddress | None = None,
         max_requests: int = 1000,
+        account_way: Callable[[str], AccountWay | None] = lambda _: None,
     ) -> None:
         self.clock = SteppingClock()
         self.random = CountingRandom()
@@ -222,6 +224,7 @@ class World:
             script=self._script(script, rules),
             find_local=self._find_local,
             is_ours=self.is_ours,
+            account_way=account_way,
             counters=self.counters,
             log=self.log,
         )

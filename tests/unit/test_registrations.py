@@ -37,6 +37,7 @@ from uacproxy.sip.names import AUTHORIZATION, CONTACT, EXPIRES, PROXY_AUTHORIZAT
 from uacproxy.uac.account import Account
 from uacproxy.uac.registration import Registration
 from uacproxy.uac.registration_event import RegistrationEvent
+from uacproxy.uac.registration_history import MOST_ENTRIES
 from uacproxy.uac.registration_states import RegistrationState as State
 from uacproxy.uac.registrations import RegistrationTable
 from uacproxy.uac.settings import UacSettings
@@ -728,8 +729,22 @@ def test_explain_tells_state_exchange_binding_and_what_comes_next() -> None:
         "last exchange: 200 OK at 2027-01-15 08:00:00 UTC, with udp:192.0.2.7:5060",
         "binding: granted for 600 s, until 2027-01-15 08:10:00 UTC (in 590 s)",
         "next: refresh at 2027-01-15 08:06:30 UTC (in 380 s)",
+        "history:",
+        "  2027-01-15 08:00:00 UTC idle -> delayed: to be registered",
+        "  2027-01-15 08:00:00 UTC delayed -> registering: due",
+        "  2027-01-15 08:00:00 UTC registering -> challenged: 401 Unauthorized",
+        "  2027-01-15 08:00:00 UTC challenged -> registered: 200 OK",
     ]
     assert bench.table.explain("u2") is None
+
+
+def test_the_history_of_an_account_is_bounded() -> None:
+    bench = Bench(status(500))
+    bench.let(86400.0)
+    past = bench.registration().past()
+    assert len(past) == MOST_ENTRIES
+    assert past[-1].after in (State.BACKING_OFF, State.REGISTERING)
+    assert len(bench.registration().history) <= 16 * 10
 
 
 def test_what_a_peer_writes_is_shown_on_one_line_of_bounded_length() -> None:

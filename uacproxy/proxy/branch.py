@@ -16,11 +16,14 @@ from uacproxy.proxy.forward import finish, most_added, new_branch, over_tcp, pre
 from uacproxy.proxy.target_set import Destination
 from uacproxy.proxy.wiring import Wiring
 from uacproxy.routing.scope import Failure, Retry, Scope
+from uacproxy.settings import ListenAddress
 from uacproxy.sip.build import build_cancel, build_response
 from uacproxy.sip.message import Message
-from uacproxy.sip.names import VIA
+from uacproxy.sip.names import ROUTE, VIA
+from uacproxy.sip.uri import Uri
 from uacproxy.transaction.client import ClientTransaction
 from uacproxy.transaction.vocabulary import Notice
+from uacproxy.uac.account_way import AccountWay
 from uacproxy.uac.auth import Attempts, Authorized
 
 UNREACHED: Final = 503  # no flow, no address, or the transport failed
@@ -64,8 +67,10 @@ class Branch:
         "_owner",
         "_retry",
         "_ringing",
+        "_socket",
         "_template",
         "_timer",
+        "_unresolved",
         "_wiring",
         "ahead",
         "attempts",
@@ -134,6 +139,8 @@ class Branch:
         self.cancelled = False
         self.target: Target | None = None
         self.targets: list[Target] = destination.targets.copy()  # still to be tried
+        self._socket: ListenAddress | None = None  # to leave from; None: the nearest
+        self._unresolved: Uri | None = None  # asked once the account's own target has failed
         self._method = request.method
         self._cancel_reasons: list[bytes] = []
         self._client: ClientTransaction | None = None
@@ -150,6 +157,7 @@ class Branch:
             add_answers(self._wiring, self._template, self.credentials)
         if not self.scope.in_dialog and self._method in FORMS_DIALOG:
             self._auth = seal_source(self._wiring, self.scope, self._retry)
+        way = self._account_way()
         try:
             next_hop = prepare(self._wiring, self._template, self.shift, self.next_hop)
         except PeerError as error:
@@ -159,10 +167,30 @@ class Branch:
         if self.targets:
             self._send_to_next()
         elif next_hop.is_sip:
-            self._wiring.resolver.resolve(next_hop, self._resolved)
+            target = None if way is None else way.target_for(next_hop)
+            if target is None:
+                self._wiring.resolver.resolve(next_hop, self._resolved)
+            else:
+                self.targets = [target]
+                self._unresolved = next_hop
+                self._send_to_next()
         else:
             self._wiring.counters.unroutable += 1
             self._end(_UNROUTABLE)
+
+    def _account_way(self) -> AccountWay | None:
+        """Take the way of the account whose call this is (RFC 3608 6.1, RFC 5626 4.3)."""
+        scope = self.scope
+        if not scope.account or scope.in_dialog:
+            return None
+        way = self._wiring.account_way(scope.account)
+        if way is None:
+            return None
+        self._socket = way.socket
+        if not self._template.has(ROUTE):
+            for route in reversed(way.service_route):
+                self._template.push(ROUTE, route)
+        return way
 
     def send_elsewhere(self, next_hop: bytes) -> None:
         """Hear that a branch route chose another next hop, or edited the Request-URI."""
@@ -172,8 +200,13 @@ class Branch:
     def _resolved(self, targets: list[Target]) -> None:
         if self.over:
             return
-        self.targets = targets.copy()
+        tried = self.target
+        self.targets = [target for target in targets if tried is None or target[:3] != tried[:3]]
         self._send_to_next()
+
+    @property
+    def _has_more(self) -> bool:
+        return bool(self.targets) or self._unresolved is not None
 
     def _send_to_next(self) -> None:
         """Send to the first target that we have a flow for; without any, fail."""
@@ -181,16 +214,21 @@ class Branch:
         self._fallback = None
         while self.targets:
             target = self.targets.pop(0)
-            flow = transports.flow_to(target)
+            flow = transports.flow_to(target, self._socket)
             if flow is None:
                 continue
             if self._outgrows(target, flow):
-                larger = transports.flow_to(over_tcp(target))
+                larger = transports.flow_to(over_tcp(target), self._socket)
                 if larger is not None:
                     self._fallback = target
                     target = over_tcp(target)
                     flow = larger
             self._send(target, flow)
+            return
+        unresolved = self._unresolved
+        if unresolved is not None:
+            self._unresolved = None
+            self._wiring.resolver.resolve(unresolved, self._resolved)
             return
         self._wiring.counters.unroutable += 1
         self._end(UNREACHED)
@@ -209,7 +247,7 @@ class Branch:
 
     def _send(self, target: Target, flow: Flow) -> None:
         wiring = self._wiring
-        last = not self.targets and self._fallback is None
+        last = not self._has_more and self._fallback is None
         request = self._template if last else self._template.branch_copy()
         if self.scope.auth_source:
             self._answer_ahead(request, target)
@@ -258,7 +296,7 @@ class Branch:
             self._owner.success(self, response)
         elif not self.over:
             self._stop_timer()
-            if status == 503 and self.targets and not self.cancelled:
+            if status == 503 and self._has_more and not self.cancelled:
                 self._move_on()  # RFC 3263 4.3
             elif status == CANCELLED and self._gave_up:
                 self._end(UNANSWERED)  # the caller has not cancelled and would not understand
@@ -275,12 +313,12 @@ class Branch:
             self._end(UNANSWERED if self._gave_up else CANCELLED)
         elif transport_failed and fallback is not None:
             self._fallback = None
-            flow = self._wiring.transports.flow_to(fallback)
+            flow = self._wiring.transports.flow_to(fallback, self._socket)
             if flow is None:
                 self._send_to_next()
             else:
                 self._send(fallback, flow)
-        elif self.targets and (transport_failed or self._method == b"INVITE"):
+        elif self._has_more and (transport_failed or self._method == b"INVITE"):
             self._send_to_next()  # for others it is too late when timer F has fired
         else:
             self._end(UNREACHED if transport_failed else UNANSWERED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, final
 
 from uacproxy.counters import ProxyCounters
@@ -16,6 +17,7 @@ from uacproxy.routing.script import Script
 from uacproxy.sip.grammar import octets_of
 from uacproxy.sip.uri import Uri
 from uacproxy.transaction.table import TransactionTable
+from uacproxy.uac.account_way import AccountWay
 from uacproxy.uac.rr_param import RestoreCodec
 
 
@@ -26,11 +28,17 @@ class OurNames(Protocol):
         """Tell whether host and port of ``uri`` are ours."""
 
 
+def _no_way(_l_uuid: str) -> AccountWay | None:
+    """Know no account."""
+    return None
+
+
 @final
 class Wiring:
     """The core's surroundings; ``script`` is swapped when a new one has loaded."""
 
     __slots__ = (
+        "account_way",
         "clock",
         "codec",
         "counters",
@@ -72,6 +80,7 @@ class Wiring:
         find_local: FindLocal,
         is_ours: OurNames,
         route_mark: RouteMark | None = None,
+        account_way: Callable[[str], AccountWay | None] = _no_way,
         counters: ProxyCounters,
         log: Log,
     ) -> None:
@@ -95,6 +104,7 @@ class Wiring:
         self.script = script
         self.find_local = find_local
         self.is_ours = is_ours
+        self.account_way = account_way  # by l_uuid: where the account's REGISTER went
         self.route_mark = route_mark  # None: any Route of ours counts, as in a mixed farm
         self.counters = counters
         self.log = log

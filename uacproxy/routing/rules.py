@@ -46,6 +46,7 @@ class _Rule:
     """One rule, ready to run."""
 
     __slots__ = (
+        "_account",
         "_action",
         "_auth_source",
         "_auth_to_caller",
@@ -59,6 +60,9 @@ class _Rule:
         self._conditions = _conditions(settings)
         self._auth_source = "" if settings.auth is None else settings.auth.words
         self._auth_to_caller = "" if settings.auth_caller is None else settings.auth_caller.words
+        self._account = ""
+        if settings.auth is not None and settings.auth.source == "account":
+            self._account = settings.auth.name
         self._targets: tuple[str, ...] = ()
         self._action: Action | None = None
         if settings.reply is not None:
@@ -95,6 +99,7 @@ class _Rule:
             ctx.uac.hide_caller(policy)
         ctx.scope.auth_source = self._auth_source
         ctx.scope.auth_to_caller = self._auth_to_caller
+        ctx.scope.account = self._account
         if self._action is not None:
             return self._action
         return Relay(*[ctx.expand(target) for target in self._targets])

@@ -60,6 +60,7 @@ class Scope:
     """State of one request; see the module."""
 
     __slots__ = (
+        "account",
         "auth_source",
         "auth_to_caller",
         "avps",
@@ -114,6 +115,7 @@ class Scope:
         self.on_failure = ""
         self.on_reply = ""
         self.on_branch = ""
+        self.account = ""  # l_uuid of the account whose call this is: it goes the account's way
         self.on_branch_failure = ""
         self.auth_source = ""  # answers challenges by itself; see ``uac.credential_sources``
         self.auth_to_caller = ""  # the same for later requests of the callee
@@ -160,6 +162,7 @@ class Scope:
         scope.on_failure = self.on_failure
         scope.on_reply = self.on_reply
         scope.on_branch_failure = self.on_branch_failure
+        scope.account = self.account
         scope.auth_source = self.auth_source
         scope.auth_to_caller = self.auth_to_caller
         scope.shifts = self.shifts

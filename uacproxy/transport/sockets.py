@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, final
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -47,6 +47,7 @@ class SocketSet:
         tcp_idle: float,
         tcp_connect_timeout: float,
         tcp_message_timeout: float = MESSAGE_TIMEOUT,
+        connection_lost: Callable[[Target], None] | None = None,
     ) -> None:
         """Prepare; no socket is made yet.
 
@@ -63,6 +64,7 @@ class SocketSet:
             tcp_idle: s without traffic before a connection is closed.
             tcp_connect_timeout: s to connect.
             tcp_message_timeout: s from the first octet of a message to its last.
+            connection_lost: hears of each connection we opened that others ended.
         """
         self._reactor = reactor
         self._listen = listen
@@ -87,6 +89,7 @@ class SocketSet:
             idle=tcp_idle,
             connect_timeout=tcp_connect_timeout,
             message_timeout=tcp_message_timeout,
+            connection_lost=connection_lost,
         )
         self._udp: dict[ListenAddress, UdpListener] = {}
         self._found: dict[Target, Flow] = {}  # UDP flows, by the target they were asked for

@@ -18,7 +18,7 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from uacproxy.counters import TransportCounters
-from uacproxy.ports import Flow, HostPort
+from uacproxy.ports import Flow, HostPort, Target
 from uacproxy.settings import ListenAddress
 from uacproxy.sip.limits import LimitSettings
 from uacproxy.sip.via import Via
@@ -96,6 +96,7 @@ class Streams:
         idle: float,
         connect_timeout: float,
         message_timeout: float = MESSAGE_TIMEOUT,
+        connection_lost: Callable[[Target], None] | None = None,
     ) -> None:
         """Begin without a connection.
 
@@ -108,7 +109,10 @@ class Streams:
             idle: s without traffic before a connection is closed.
             connect_timeout: s to connect.
             message_timeout: s from the first octet of a message to its last.
+            connection_lost: hears of each connection we opened that the other side or the
+                network ended.
         """
+        self._connection_lost = connection_lost
         self.inbound = inbound
         self.limits = limits
         self.counters = counters
@@ -234,8 +238,8 @@ class Streams:
         self._connections.add(connection)
         self.counters.connections = len(self._connections)
 
-    def lost(self, connection: TcpConnection) -> None:
-        """Forget a connection."""
+    def lost(self, connection: TcpConnection, *, by_us: bool) -> None:
+        """Forget a connection; ``by_us`` says that it was idle, or broke a rule."""
         self._connections.discard(connection)
         self.counters.connections = len(self._connections)
         host, port = connection.flow.remote
@@ -243,6 +247,8 @@ class Streams:
         outgoing = self._outgoing.get(way)
         if outgoing is not None and outgoing.connection is connection:
             del self._outgoing[way]
+            if not by_us and self._connection_lost is not None and self._closed is None:
+                self._connection_lost(Target(b"TCP", host, port))
         self._tell_if_closed()
 
     def _is_full(self) -> bool:

@@ -248,13 +248,14 @@ class TcpConnection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802
         """Report every message that had not left."""
+        by_us = not self.is_open
         self.is_open = False
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         unsent, self._unsent = self._unsent, []
         for failed in unsent:
             self._streams.fail(failed)
-        self._streams.lost(self)
+        self._streams.lost(self, by_us=by_us)
 
     # -- silence ---------------------------------------------------------------------
 

@@ -10,9 +10,9 @@ from typing import Final, NamedTuple, final
 
 from uacproxy.errors import FeatureError, OwnMistake, ParseError, UnsupportedChallenge
 from uacproxy.ports import Random, Target
-from uacproxy.settings import SIP_PORT
+from uacproxy.settings import SIP_PORT, is_ip_address
 from uacproxy.sip.fields import parse_delta, retry_after
-from uacproxy.sip.grammar import LARGEST, octets_of
+from uacproxy.sip.grammar import LARGEST, octets_of, text
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import AUTHORIZATION, MIN_EXPIRES, PROXY_AUTHORIZATION
 from uacproxy.sip.uri import Uri, is_host_port
@@ -249,6 +249,8 @@ class RegisterExchange:
             return False
         contact = self.request.contact
         host = via.received or via.host
+        if via.received and not is_ip_address(text(via.received).strip("[]")):
+            return False
         if b":" in host and host[:1] != b"[":
             host = b"[" + host + b"]"
         port = via.rport if via.rport and via.transport == b"UDP" else contact.port

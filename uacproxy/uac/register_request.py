@@ -14,6 +14,7 @@ import hashlib
 from typing import Final, final
 
 from uacproxy.errors import ParseError
+from uacproxy.settings import ListenAddress, parse_listen
 from uacproxy.sip.build import build_request
 from uacproxy.sip.grammar import octets_of
 from uacproxy.sip.message import Message
@@ -59,6 +60,7 @@ class RegisterRequest:
         "l_uuid",
         "next_hop",
         "request_uri",
+        "socket",
     )
 
     def __init__(
@@ -100,6 +102,7 @@ class RegisterRequest:
         transport = octets_of(account.settings.transport)
         if transport and self.next_hop.param(TRANSPORT) is None and not self.next_hop.headers:
             self.next_hop = parse_uri(self.next_hop.raw + b";transport=" + transport)
+        self.socket = _socket_of(account)
         self._user_agent = user_agent
         self.is_outbound = outbound
         self.instance = instance_of(account) if outbound else b""
@@ -170,6 +173,15 @@ def instance_of(account: Account) -> bytes:
     digits = bytes(digest).hex()
     parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
     return ("urn:uuid:" + "-".join(parts)).encode("ascii")
+
+
+def _socket_of(account: Account) -> ListenAddress | None:
+    if not account.socket:
+        return None
+    try:
+        return parse_listen(account.socket)
+    except ValueError as error:
+        raise BadRow(account.l_uuid, "socket", str(error)) from None
 
 
 def _contact_of(account: Account, contact_addr: bytes) -> Uri:

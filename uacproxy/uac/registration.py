@@ -21,7 +21,7 @@ from uacproxy.uac.register_exchange import Judgement, RegisterExchange
 from uacproxy.uac.register_series import RegisterSeries
 from uacproxy.uac.registration_delays import LONGEST_EXCHANGE, rejected_in, retry_in
 from uacproxy.uac.registration_event import LastExchange, RegistrationEvent
-from uacproxy.uac.registration_history import SharedWords, noted
+from uacproxy.uac.registration_history import Past, SharedWords, noted, read_history
 from uacproxy.uac.registration_states import (
     IN_FLIGHT,
     ONLINE,
@@ -187,6 +187,10 @@ class Registration:
         if self._last_at_utc == 0.0:
             return None
         return LastExchange(self._last_at_utc, self._last_status, self._last_why, self._last_target)
+
+    def past(self) -> list[Past]:
+        """Return the last transitions, oldest first."""
+        return read_history(self.history, self._wiring.words)
 
     @property
     def failures(self) -> int:
@@ -449,7 +453,11 @@ class Registration:
         self._is_sending = True
         try:
             self._sending = wiring.sender.send(
-                request, exchange.next_hop, self._heard, target=exchange.target
+                request,
+                exchange.next_hop,
+                self._heard,
+                target=exchange.target,
+                socket=exchange.request.socket,
             )
         finally:
             self._is_sending = False

@@ -10,6 +10,7 @@ from typing import Final
 
 from uacproxy.ports import Target
 from uacproxy.uac.registration import Registration
+from uacproxy.uac.registration_history import Past
 from uacproxy.uac.registration_states import (
     FLAG_AUTH_SENT,
     FLAG_DISABLED,
@@ -97,7 +98,16 @@ def explain(registration: Registration, now_utc: float) -> str:
         f"binding: {_binding(registration, now_utc)}",
         f"next: {_next(registration, now_utc)}",
     ]
+    history = registration.past()
+    if len(history) > 1:
+        lines.append("history:")
+        lines += [f"  {_step(past)}" for past in history]
     return "\n".join(lines)
+
+
+def _step(past: Past) -> str:
+    told = f"{past.status or ''} {past.why}".strip()
+    return f"{_time(past.at_utc)} {past.before.word} -> {past.after.word}: {told}"
 
 
 def _last(registration: Registration) -> str:

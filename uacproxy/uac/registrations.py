@@ -16,6 +16,7 @@ from uacproxy.ports import Clock, Log, Random, Store, Target
 from uacproxy.uac.account import Account, AccountSource, BadRow
 from uacproxy.uac.account_index import AccountIndex
 from uacproxy.uac.account_loader import AccountLoader
+from uacproxy.uac.account_way import AccountWay, way_of
 from uacproxy.uac.reconcile import Changes, is_same_on_the_wire, reconcile
 from uacproxy.uac.register_exchange import RegisterExchange, RegisterPolicy
 from uacproxy.uac.register_request import RegisterRequest
@@ -501,6 +502,13 @@ class RegistrationTable:
         if registration.is_online or self._leaving.is_online(l_uuid):
             return ONLINE
         return ONGOING if registration.in_flight else OFFLINE
+
+    def way(self, l_uuid: str) -> AccountWay | None:
+        """Return the way an account's calls go; None: unknown, or no REGISTER can be made."""
+        registration = self._index.get(l_uuid)
+        if registration is None or not registration.can_register:
+            return None
+        return way_of(self._request_of(registration.account), registration.series)
 
     def registration(self, l_uuid: str) -> Registration | None:
         """Return an account with all that is known of its binding."""

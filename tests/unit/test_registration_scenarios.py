@@ -1,0 +1,352 @@
+"""Scenarios that broke other registration clients; each docstring names the thread.
+
+Those with a file of their own: a 439 and a moving address in ``test_registration_options``,
+a restart in ``test_registration_restart``, calls that follow the REGISTER in
+``test_proxy_account_way``, reloads in ``test_registrations_reload``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.clock import SteppingClock
+from tests.support.log import KeptLog
+from tests.support.registrar import (
+    EPOCH,
+    CountingRandom,
+    ListedAccounts,
+    Reply,
+    account,
+    challenge,
+    credentials_of,
+    ok,
+    proves,
+    silence,
+    status,
+)
+from tests.unit.test_registrations import Bench, SeededRandom, challenged_or_ok, most_within
+from uacproxy.counters import RegistrationCounters, TransactionCounters
+from uacproxy.ports import Flow, Target
+from uacproxy.sip.build import build_response
+from uacproxy.sip.message import Message
+from uacproxy.sip.names import AUTHORIZATION, CONTACT, WWW_AUTHENTICATE
+from uacproxy.sip.uri import Uri
+from uacproxy.testing.loopback import Network
+from uacproxy.transaction.table import TransactionTable
+from uacproxy.uac.registration_states import RegistrationState as State
+from uacproxy.uac.registrations import RegistrationTable
+from uacproxy.uac.send import RequestSender
+from uacproxy.uac.settings import UacSettings
+
+# -- never stuck -------------------------------------------------------------------------------
+
+
+def test_no_answer_at_all_and_then_the_link_returns() -> None:
+    """A record stayed in progress for ever (kamailio #124 #149 #255)."""
+    bench = Bench(silence, random=SeededRandom())
+    bench.let(7200.0)
+    bench.registrar.script = [ok()]
+    bench.let(300.0 + 32.0)  # one step of the backoff, and a request that is still out
+    assert bench.table.status("u1") == 1
+
+
+def test_the_answer_to_a_challenge_is_lost() -> None:
+    """The second REGISTER was lost, and nothing more came (freeswitch #2588, kamailio #140)."""
+    bench = Bench(challenge(b"n1"), silence, challenge(b"n2"), ok(), random=SeededRandom())
+    bench.let(90.0)
+    assert (bench.state(), bench.registrar.most_under_way) == (State.REGISTERED, 1)
+
+
+def test_nobody_gives_up_for_good() -> None:
+    """Ten tries and never again, while the provider was down for hours (futel #514)."""
+    bench = Bench(status(503), random=SeededRandom())
+    bench.let(12 * 3600.0)
+    assert len(bench.requests) > 100
+    bench.registrar.script = [ok()]
+    bench.let(310.0)
+    assert bench.table.status("u1") == 1
+
+
+def test_every_state_that_waits_has_a_deadline() -> None:
+    """Terminal states without an operator's wish (rustpbx #172)."""
+    replies: list[Reply] = [silence, status(404), status(480), status(603), challenge(b"n"), ok()]
+    for reply in replies:
+        bench = Bench(reply, random=SeededRandom())
+        bench.let(400.0)
+        assert bench.registration().deadline is not None, bench.state()
+
+
+# -- challenges --------------------------------------------------------------------------------
+
+
+def test_a_stale_nonce_is_no_wrong_password() -> None:
+    """401, 401 stale, 200 (sipgo #329, baresip #717 #786, pyVoIP #86, JsSIP #25)."""
+    bench = Bench(challenge(b"n1"), challenge(b"n2", stale=True), ok())
+    bench.let(1.0)
+    assert [one and one.nonce for one in map(credentials_of, bench.registrar.requests)] == [
+        None,
+        b"n1",
+        b"n2",
+    ]
+    assert bench.state() is State.REGISTERED
+
+
+def test_the_same_nonce_again_is_of_the_class_of_wrong_passwords() -> None:
+    """401, 401 with the same nonce (pjproject #25, re PR 226)."""
+    bench = Bench(challenge(b"n1"), challenge(b"n1"))
+    bench.let(200.0)
+    assert (len(bench.requests), bench.state()) == (2, State.REJECTED)
+
+
+def _asks(*values: bytes) -> Reply:
+    def reply(request: Message) -> Message:
+        if request.has(AUTHORIZATION):
+            response = build_response(request, 200, to_tag=b"r1")
+            response.append(CONTACT, (request.get(CONTACT) or b"") + b";expires=600")
+            return response
+        response = build_response(request, 401, to_tag=b"r1")
+        for value in values:
+            response.append(WWW_AUTHENTICATE, value)
+        return response
+
+    return reply
+
+
+MD5 = b'Digest realm="provider.example", nonce="m", algorithm=MD5'
+SHA = b'Digest realm="provider.example", nonce="s", algorithm=SHA-256, qop="auth"'
+PLAIN = b'Digest realm="provider.example", nonce="p"'
+UNKNOWN = b'Digest realm="provider.example", nonce="u", algorithm=SHA-3'
+
+
+@pytest.mark.parametrize(
+    ("values", "answered"),
+    [((UNKNOWN, MD5), b"m"), ((SHA, MD5), b"s"), ((MD5, SHA), b"s"), ((PLAIN,), b"p")],
+)
+def test_of_several_challenges_one_that_can_be_answered_is(
+    values: tuple[bytes, ...], answered: bytes
+) -> None:
+    """An unknown algorithm first, SHA-256 before MD5, none named (pjproject PR 2408)."""
+    bench = Bench(_asks(*values))
+    bench.let(1.0)
+    given = credentials_of(bench.registrar.requests[1])
+    assert given is not None and given.nonce == answered
+    assert bench.state() is State.REGISTERED
+
+
+def test_a_day_of_wrong_passwords_is_within_the_documented_budget() -> None:
+    """It hammered the provider and tripped its fail2ban (hass-sip PR 57, OpenSIPS PR 3270).
+
+    docs/registrations.md: at most 2 requests in 4.5 min, and 22 in a day.
+    """
+    for seed in range(20):
+        bench = Bench(challenge(b"n1"), random=SeededRandom(seed))
+        bench.let(86400.0)
+        assert 14 <= len(bench.requests) <= 22
+        assert most_within(bench.registrar.at, 269.0) == 2
+
+
+# -- intervals ---------------------------------------------------------------------------------
+
+
+def test_a_423_with_3600_and_then_a_grant_of_120() -> None:
+    """A short grant was refreshed by what had been asked for (asterisk #452 #1859)."""
+    bench = Bench(status(423, min_expires=b"3600"), ok(expires=120), accounts=[account(expires=60)])
+    bench.let(100.0)
+    assert bench.asked() == [b"60", b"3600", b"3600"]
+    assert bench.table.status("u1") == 1
+
+
+def test_the_refresh_is_in_time_for_a_short_grant() -> None:
+    """Refreshed on the edge of expiry (OpenSIPS PR 3783, fusionpbx PR 6596)."""
+    bench = Bench(ok(expires=30), random=SeededRandom(), beat=0.1)
+    bench.let(300.0)
+    gaps = [b - a for a, b in zip(bench.registrar.at, bench.registrar.at[1:], strict=False)]
+    assert all(14.5 < gap < 25.0 for gap in gaps)
+
+
+# -- targets -----------------------------------------------------------------------------------
+
+FIRST = Target(b"UDP", "192.0.2.11", 5060)
+SECOND = Target(b"UDP", "192.0.2.12", 5060)
+THIRD = Target(b"UDP", "192.0.2.13", 5060)
+
+
+class Pool:
+    """A provider with three addresses behind one name, and an account that registers there."""
+
+    def __init__(self, replies: dict[Target, Reply]) -> None:
+        self.clock = SteppingClock()
+        self.replies = replies
+        self.heard: list[tuple[Target, Message]] = []
+        network = Network(self.clock)
+        for target in replies:
+            self._listen(network, target)
+        here = network.endpoint("192.0.2.100", 5060, deliver=self._answer_came, log=KeptLog())
+        self.transactions = TransactionTable(
+            clock=self.clock,
+            random=CountingRandom(),
+            counters=TransactionCounters(),
+            user=self,  # type: ignore[arg-type]  # requests come to nobody
+        )
+        self.table = RegistrationTable(
+            settings=UacSettings(reg_contact_addr="192.0.2.100:5060"),
+            source=ListedAccounts(self.clock, [account()]),
+            sender=RequestSender(transports=here, resolver=self, table=self.transactions),
+            clock=self.clock,
+            now_utc=lambda: self.clock.seconds() + EPOCH,
+            random=CountingRandom(),
+            counters=RegistrationCounters(),
+            log=KeptLog(),
+        )
+        self.table.start()
+
+    def _listen(self, network: Network, target: Target) -> None:
+        def deliver(request: Message, flow: Flow) -> None:
+            self.heard.append((target, request))
+            response = self.replies[target](request)
+            if response is not None:
+                flow.send(response.encode(), None)
+
+        network.endpoint(target.host, target.port, deliver=deliver, log=KeptLog())
+
+    def _answer_came(self, response: Message, flow: Flow) -> None:
+        self.transactions.response_received(response, flow)
+
+    def response_unmatched(self, response: Message, flow: Flow) -> None: ...
+
+    def resolve(self, uri: Uri, then: Callable[[list[Target]], None]) -> None:
+        then([FIRST, SECOND, THIRD])
+
+    def let(self, seconds: float) -> None:
+        until = self.clock.seconds() + seconds
+        while self.clock.seconds() < until:
+            self.clock.run_until(min(self.clock.seconds() + 1.0, until))
+            self.table.beat()
+
+    def asked(self) -> list[Target]:
+        """Return whom each REGISTER went to, retransmissions left out."""
+        seen: dict[tuple[int, Target], None] = {}
+        for target, request in self.heard:
+            seen.setdefault((request.cseq.number, target))
+        return [target for _, target in seen]
+
+
+def test_the_first_is_silent_the_second_says_503_the_third_answers_and_is_kept() -> None:
+    """SRV fail-over and a refresh that goes elsewhere (pjproject #4477, asterisk #1927)."""
+    pool = Pool({FIRST: silence, SECOND: status(503), THIRD: ok(expires=600)})
+    pool.let(40.0)
+    assert pool.asked() == [FIRST, SECOND, THIRD]
+    assert pool.table.status("u1") == 1
+    pool.let(500.0)
+    assert pool.asked() == [FIRST, SECOND, THIRD, THIRD]
+    way = pool.table.way("u1")
+    assert way is not None and way.target is not None and way.target[:3] == THIRD[:3]
+
+
+def test_a_503_with_retry_after_asks_the_next_target_at_once() -> None:
+    """503 with Retry-After 120, and a second target that works (siphon)."""
+    pool = Pool({FIRST: status(503, retry_after=b"120"), SECOND: ok(), THIRD: silence})
+    pool.let(5.0)
+    assert pool.asked() == [FIRST, SECOND]
+    assert pool.table.status("u1") == 1
+
+
+def test_a_503_with_retry_after_from_all_of_them_is_waited_for() -> None:
+    """Retry-After was ignored (kamailio, OpenSIPS, jambonz)."""
+    busy = status(503, retry_after=b"120")
+    pool = Pool({FIRST: busy, SECOND: busy, THIRD: busy})
+    pool.let(119.0)
+    assert pool.asked() == [FIRST, SECOND, THIRD]
+    pool.replies[FIRST] = ok()
+    pool.let(20.0)
+    assert pool.table.status("u1") == 1
+
+
+def test_the_target_that_fell_silent_is_left_for_the_next_before_any_backoff() -> None:
+    """Fail-over of a refresh (kamailio #210, OpenSIPS #140, sippy #40)."""
+    pool = Pool({FIRST: ok(expires=100), SECOND: ok(expires=100), THIRD: silence})
+    pool.let(10.0)
+    pool.replies[FIRST] = silence
+    pool.let(65.0 + 33.0)
+    assert pool.asked() == [FIRST, FIRST, SECOND]
+    assert pool.table.status("u1") == 1
+
+
+# -- many accounts -----------------------------------------------------------------------------
+
+
+def test_one_bad_registrar_holds_up_no_other() -> None:
+    """One failing gateway stalled the profile (freeswitch #1960)."""
+    accounts = [
+        account(f"bad{n}", r_username=f"bad{n}", auth_proxy="sip:bad.example") for n in range(500)
+    ]
+    accounts += [
+        account(f"good{n}", r_username=f"good{n}", auth_proxy="sip:good.example") for n in range(20)
+    ]
+
+    def reply(request: Message) -> Message | None:
+        return None if request.to.uri.startswith(b"sip:bad") else challenged_or_ok(request)
+
+    bench = Bench(reply, accounts=accounts, random=SeededRandom(), reg_rate=20, beat=0.1)
+    bench.let(10.0)
+    assert bench.table.gauges()["uac.regactive"] == 20
+
+
+def test_failing_registrations_hold_no_memory() -> None:
+    """Memory grew with failing registrations (kamailio #1895 #2076 #3522)."""
+    bench = Bench(status(500), random=SeededRandom())
+    bench.let(2 * 86400.0)
+    one = bench.registration()
+    assert (one._exchange, one._sending) == (None, None)
+    assert len(one.history) == 160
+    assert len(bench.table.words._phrases) < 20
+
+
+def test_a_registrar_that_comes_back_is_not_stormed() -> None:
+    """All of them came back in one burst (OpenSIPS PR 3270)."""
+    accounts = [account(f"u{n}", r_username=f"t{n}") for n in range(200)]
+    bench = Bench(
+        silence, accounts=accounts, random=SeededRandom(), beat=0.1, reg_rate_per_registrar=20
+    )
+    bench.let(400.0)
+    bench.registrar.script = [challenged_or_ok]
+    back = bench.clock.seconds()
+    bench.let(600.0)
+    assert bench.table.gauges()["uac.regactive"] == 200
+    assert most_within([at for at in bench.registrar.at if at > back], 1.0) <= 22
+
+
+def test_the_reason_a_provider_gives_is_shown() -> None:
+    """Nobody could see why (phoneblock PR 424, kamailio #2036, flexisip #254)."""
+    bench = Bench(status(480))
+    bench.let(1.0)
+    told = bench.table.explain("u1") or ""
+    assert "480 Temporarily Unavailable" in told
+    assert "next: try again" in told
+
+
+def test_a_registrar_that_rewrites_the_contact_is_asked_no_more_often() -> None:
+    """Endless REGISTERs where the host was another in the 200 (asterisk #452, OpenSIPS #2557)."""
+    bench = Bench(ok(b"<sip:u1@203.0.113.77:61000;transport=udp>;expires=600"))
+    bench.let(300.0)
+    assert (len(bench.requests), bench.table.status("u1")) == (1, 1)
+
+
+def test_stale_bindings_of_ours_in_the_answer_are_reported_and_harmless() -> None:
+    """Several old bindings listed in the 200 (sipsorcery #1375, Twilio)."""
+    stale = b"<sip:old@192.0.2.50>;expires=30, <sip:older@192.0.2.51>;expires=3"
+    bench = Bench(ok(stale, b"<sip:u1@192.0.2.100:5060>;expires=600"))
+    bench.let(100.0)
+    assert len(bench.requests) == 1
+    assert "2 Contacts of others" in (bench.table.explain("u1") or "")
+
+
+def test_a_password_is_proved_and_not_told() -> None:
+    """Passwords in clear in dumps (the module's reg_dump)."""
+    bench = Bench(challenge(b"n1"), ok())
+    bench.let(1.0)
+    assert proves(bench.registrar.requests[1], b"hunter2")
+    told = repr(list(bench.table.dump())) + (bench.table.explain("u1") or "")
+    assert "hunter2" not in told + "".join(bench.log.told("info"))
