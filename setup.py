@@ -39,6 +39,7 @@ CORE = (
     "uacproxy/routing/rules.py",
     "uacproxy/routing/runner.py",
     "uacproxy/routing/scope.py",
+    "uacproxy/routing/own_dialog.py",
     "uacproxy/routing/pending_reply.py",
     "uacproxy/routing/uac_req.py",
     "uacproxy/proxy/",

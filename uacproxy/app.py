@@ -122,6 +122,8 @@ class Application:
             released: Deferred[None] = Deferred()
             parts.registrations.shutdown(lambda: released.callback(None), UNREGISTER_BOUND)
             await released
+        if parts.is_built:
+            parts.own_calls.hang_up()
         await self._close()
 
     async def _close(self) -> None:
@@ -201,6 +203,7 @@ class Application:
         found["transaction.servers"] = parts.table.servers
         found["transaction.clients"] = parts.table.clients
         found["uac.requests"] = len(parts.requests)
+        found["uac.calls"] = len(parts.own_calls)
         found["dialog.active"] = len(parts.tracker)
         found["registrar.addresses"] = len(parts.bindings)
         found.update(parts.registrations.gauges())

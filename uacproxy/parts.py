@@ -61,6 +61,9 @@ from uacproxy.transport.sockets import SocketSet
 from uacproxy.uac.auth_param import AuthSeal
 from uacproxy.uac.contact_user import ContactSeal
 from uacproxy.uac.credentials import CredentialList, credential_of
+from uacproxy.uac.invite import InviteSender
+from uacproxy.uac.nonces import NonceBook
+from uacproxy.uac.own_calls import OwnCalls
 from uacproxy.uac.registration_event import RegistrationEvent
 from uacproxy.uac.registrations import RegistrationTable
 from uacproxy.uac.request_exchange import OwnRequests
@@ -216,7 +219,26 @@ class Parts:
             udp_limit=sip.udp_limit,
             default_socket=config.uac.default_socket,
         )
+        self.invites = InviteSender(
+            transports=self.transports,
+            resolver=self.resolver,
+            table=self.table,
+            clock=self.clock,
+            nonces=NonceBook(),
+            udp_limit=sip.udp_limit,
+            t1=sip.t1,
+            default_socket=config.uac.default_socket,
+        )
         self.requests = OwnRequests(sender=self.sender, clock=self.clock)
+        self.own_calls = OwnCalls(
+            invites=self.invites,
+            requests=self.requests,
+            clock=self.clock,
+            random=self.random,
+            t1=sip.t1,
+            t2=sip.t2,
+            lifetime=config.dialog.lifetime,
+        )
         self.registrations = self._make_registrations()
         self.bindings = BindingTable(time.time, self.store, config.registrar.max_contacts)
         self.registrar = self._make_registrar()
@@ -243,6 +265,7 @@ class Parts:
             contact_seal=ContactSeal(keys),
             requests=RequestSending(
                 requests=self.requests,
+                calls=self.own_calls,
                 random=self.random,
                 user_agent=octets_of(sip.server_name),
                 credentials=credentials,
@@ -265,6 +288,7 @@ class Parts:
             runner=Runner(_spawn, self.proxy_counters, self.log),
             script=script,
             find_local=self._find_local,
+            own_calls=self.own_calls,
             is_ours=self.is_ours,
             account_way=self.registrations.way,
             route_mark=None if uac.restore_codec == "kamailio" else RouteMark(keys),

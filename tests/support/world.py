@@ -49,6 +49,9 @@ from uacproxy.uac.account_way import AccountWay
 from uacproxy.uac.auth_param import AuthSeal
 from uacproxy.uac.contact_user import ContactSeal
 from uacproxy.uac.credentials import CredentialList
+from uacproxy.uac.invite import InviteSender
+from uacproxy.uac.nonces import NonceBook
+from uacproxy.uac.own_calls import OwnCalls
 from uacproxy.uac.request_exchange import OwnRequests
 from uacproxy.uac.rr_param import RestoreCodec, SealedCodec
 from uacproxy.uac.send import RequestSender
@@ -179,6 +182,21 @@ class World:
             clock=self.clock,
             most=max_requests,
         )
+        self.own_calls = OwnCalls(
+            invites=InviteSender(
+                transports=self,
+                resolver=self,
+                table=self.table,
+                clock=self.clock,
+                nonces=NonceBook(),
+                default_socket=default_socket,
+            ),
+            requests=self.requests,
+            clock=self.clock,
+            random=self.random,
+            lifetime=3600.0,
+            most=max_requests,
+        )
         sealing = codec or SealedCodec(b"vsf", b"vst", [bytes(range(32))])
         features = Features(
             restore_mode=restore_mode,
@@ -198,6 +216,7 @@ class World:
             accounts=accounts,
             requests=RequestSending(
                 requests=self.requests,
+                calls=self.own_calls,
                 random=self.random,
                 user_agent=b"uacproxy",
                 credentials=credentials or CredentialList(),
@@ -223,6 +242,7 @@ class World:
             runner=Runner(self._spawn, self.counters, self.log),
             script=self._script(script, rules),
             find_local=self._find_local,
+            own_calls=self.own_calls,
             is_ours=self.is_ours,
             account_way=account_way,
             counters=self.counters,

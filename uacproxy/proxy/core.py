@@ -76,6 +76,8 @@ class ProxyCore:
         """Take a new request, sound in its required fields."""
         wiring = self._wiring
         wiring.counters.requests += 1
+        if wiring.own_calls.request_received(server, request):
+            return
         scope = Scope(request, request.branch_copy(), flow, bool(request.to.tag))
         context = ResponseContext(wiring, server, scope)
         server.context = context
@@ -100,6 +102,8 @@ class ProxyCore:
     def ack_received(self, ack: Message, flow: Flow) -> None:
         """Take the ACK of a 2xx: it goes along its route set, without state (16.11)."""
         wiring = self._wiring
+        if wiring.own_calls.ack_received(ack):
+            return
         try:
             check_request(ack)
             request = ack.branch_copy()

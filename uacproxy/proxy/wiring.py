@@ -18,6 +18,7 @@ from uacproxy.sip.grammar import octets_of
 from uacproxy.sip.uri import Uri
 from uacproxy.transaction.table import TransactionTable
 from uacproxy.uac.account_way import AccountWay
+from uacproxy.uac.own_calls import OwnCalls
 from uacproxy.uac.rr_param import RestoreCodec
 
 
@@ -48,6 +49,7 @@ class Wiring:
         "log",
         "loop_detection",
         "max_forwards",
+        "own_calls",
         "record_route",
         "resolver",
         "restores",
@@ -78,6 +80,7 @@ class Wiring:
         runner: Runner,
         script: Script,
         find_local: FindLocal,
+        own_calls: OwnCalls,
         is_ours: OurNames,
         route_mark: RouteMark | None = None,
         account_way: Callable[[str], AccountWay | None] = _no_way,
@@ -103,6 +106,7 @@ class Wiring:
         self.runner = runner
         self.script = script
         self.find_local = find_local
+        self.own_calls = own_calls  # what comes inside their dialogs is for them
         self.is_ours = is_ours
         self.account_way = account_way  # by l_uuid: where the account's REGISTER went
         self.route_mark = route_mark  # None: any Route of ours counts, as in a mixed farm

@@ -14,6 +14,7 @@ from uacproxy.errors import FeatureError, ParseError, ScriptError
 from uacproxy.ports import Log
 from uacproxy.routing import pseudo
 from uacproxy.routing.challenge import answer_challenge
+from uacproxy.routing.own_dialog import OwnDialog
 from uacproxy.routing.pending_reply import PendingReply
 from uacproxy.routing.request_sending import RequestSending
 from uacproxy.routing.scope import Scope
@@ -358,6 +359,11 @@ class UacFunctions:
         )
 
     # -- requests of our own -----------------------------------------------------------
+
+    @property
+    def dialog(self) -> OwnDialog | None:
+        """Return the call of ours that an event is about, once it has been answered."""
+        return self._scope.own_dialog
 
     def req_send(self, **keys: object) -> PendingReply:
         """Send the request that ``$uac_req`` describes, or, with keywords, the keywords alone.

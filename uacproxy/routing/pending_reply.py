@@ -11,6 +11,7 @@ from typing import Any, Protocol, final
 
 from uacproxy.routing.message_view import RequestView
 from uacproxy.sip.grammar import text
+from uacproxy.uac.own_call import OwnCall
 from uacproxy.uac.request_exchange import Answer
 
 
@@ -28,9 +29,10 @@ class Promise(Protocol):
 class SentReply:
     """How a request of ours ended: by a final response, or without one."""
 
-    __slots__ = ("_answer", "reason", "response", "status")
+    __slots__ = ("_answer", "dialog", "reason", "response", "status")
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, dialog: object | None = None) -> None:
+        self.dialog = dialog  # an OwnDialog, where an INVITE was accepted
         response = answer.response
         self._answer = answer
         self.status = answer.status  # 408 after silence, 503 where nobody could be reached
@@ -77,12 +79,18 @@ class PendingReply:
     Nobody has to wait for it. ``await`` gives the ``SentReply``, to as many as ask.
     """
 
-    __slots__ = ("_promise", "_waiting", "reply")
+    __slots__ = ("_promise", "_waiting", "call", "reply")
 
     def __init__(self, promise: Callable[[], Promise]) -> None:
+        self.call: OwnCall | None = None  # of an INVITE
         self._promise = promise
         self._waiting: list[Promise] = []
         self.reply: SentReply | None = None  # once it has ended
+
+    def cancel(self) -> None:
+        """Cancel an INVITE that nobody has answered yet; its reply is a 487 then."""
+        if self.call is not None:
+            self.call.cancel()
 
     def ended(self, reply: SentReply) -> None:
         """Take the end, and let everybody go on who waits for it."""

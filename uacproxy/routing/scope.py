@@ -11,6 +11,7 @@ from typing import final
 from uacproxy.dialog.cseq import Shifts
 from uacproxy.dialog.dialog import Dialog
 from uacproxy.ports import Flow
+from uacproxy.routing.own_dialog import OwnDialog
 from uacproxy.routing.uac_req import UacReq, Value
 from uacproxy.sip.grammar import octets_of
 from uacproxy.sip.message import Message
@@ -80,6 +81,7 @@ class Scope:
         "on_branch_failure",
         "on_failure",
         "on_reply",
+        "own_dialog",
         "own_route",
         "received",
         "request",
@@ -124,6 +126,7 @@ class Scope:
         self.response: Message | None = None  # in onreply and failure routes
         self.is_canceled = False
         self.branch_index = 0
+        self.own_dialog: OwnDialog | None = None  # of a call we made, in an event route
         self.uac_req: UacReq | None = None  # a request to be sent: this handler's own
         self.avps: dict[str, Value] | None = None
         self.variables: dict[str, Value] | None = None

@@ -249,6 +249,17 @@ class SentInvite:
         elif self._ringing:
             self._send_cancel()
 
+    @property
+    def is_proceeding(self) -> bool:
+        """Tell whether the target tried last has sent a provisional response, 100 included."""
+        return self._ringing
+
+    def give_up(self) -> None:
+        """Cancel for want of a final response; it has failed with 408 then."""
+        if not self.over and not self.cancelled:
+            self._stop_timer()
+            self._lose_patience()
+
     def acknowledge(self, response: Message, ack: Message, next_hop: Uri) -> None:
         """Send the ACK of a 2xx; it is sent again whenever that 2xx comes again (13.2.2.4).
 

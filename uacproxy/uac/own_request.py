@@ -6,6 +6,7 @@ writes becomes a sound request or an error that names the key.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, NamedTuple, final
 
 from uacproxy.errors import FeatureError, ParseError
@@ -17,7 +18,6 @@ from uacproxy.sip.message import Message
 from uacproxy.sip.name_addr import parse_name_addr
 from uacproxy.sip.names import (
     CALL_ID,
-    CONTACT,
     CONTENT_LENGTH,
     CONTENT_TYPE,
     CSEQ,
@@ -92,6 +92,7 @@ class OwnRequest:
     __slots__ = (
         "credentials",
         "message",
+        "next_cseq",
         "next_hop",
         "ring_within",
         "socket",
@@ -108,6 +109,7 @@ class OwnRequest:
         ring_within: float,
     ) -> None:
         self.message = message  # without Via, and without Contact where the script gave none
+        self.next_cseq: Callable[[], int] | None = None  # of a dialog; None counts on by itself
         self.next_hop = next_hop
         self.socket = socket
         self.credentials = credentials  # empty: a challenge is the answer
@@ -324,11 +326,3 @@ def _number(key: str, value: int, lowest: int, largest: int) -> int:
     if not lowest <= value <= largest:
         raise BadKey(key, f"is not between {lowest} and {largest}")
     return value
-
-
-def with_contact(message: Message, sent_by: bytes, transport: bytes) -> None:
-    """Add the Contact a request needs that may begin a dialog (8.1.1.8); one is left alone."""
-    if message.has(CONTACT):
-        return
-    parameter = b"" if transport == b"UDP" else b";transport=" + transport.lower()
-    message.append(CONTACT, b"<sip:" + sent_by + parameter + b">")

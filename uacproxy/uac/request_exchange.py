@@ -160,9 +160,10 @@ class RequestExchange:
 
     def _again(self) -> Message:
         """Return the request for the next attempt: CSeq raised, all else as the script had it."""
-        sent = self._request
-        request = self._own.message.branch_copy()
-        request.set(CSEQ, b"%d " % (sent.cseq.number + 1) + request.method)
+        own = self._own
+        number = self._request.cseq.number + 1 if own.next_cseq is None else own.next_cseq()
+        request = own.message.branch_copy()
+        request.set(CSEQ, b"%d " % number + request.method)
         for one in self._given:
             request.append(one.name, one.value)
         return request
