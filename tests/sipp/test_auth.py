@@ -36,6 +36,7 @@ method = INVITE
 replace_from = {" ".join(SHOWN_FROM)}
 replace_to = {" ".join(SHOWN_TO)}
 auth = yes
+auth_caller = yes
 relay = yes
 """
 )
@@ -212,6 +213,27 @@ def test_each_request_inside_the_dialog_is_answered_for_as_well(pack: Pack) -> N
     call = pack.call("caller_renegotiates", "callee_asks_always")
     last = [call.callee.answers(method)[-1] for method in ("INVITE", "BYE")]
     assert [[one.nonce for one in each] for each in last] == [["n2"], ["n3"]]
+
+
+def test_a_prack_is_answered_for_and_the_ack_keeps_the_number_of_the_invite(pack: Pack) -> None:
+    call = pack.call("caller_pracks", "callee_asks_at_prack")
+    assert [one.nonce for one in call.callee.answers("PRACK")[-1]] == ["n2"]
+
+
+def test_a_re_invite_that_was_answered_for_can_be_taken_back(pack: Pack) -> None:
+    """Of kamailio #918, inside the dialog."""
+    call = pack.call("caller_cancels_its_renegotiation", "callee_asks_before_it_is_cancelled")
+    (cancel,) = call.callee.received("CANCEL")
+    assert cancel.branch == call.callee.received("INVITE")[-1].branch
+
+
+def test_a_caller_that_asks_its_callee_is_answered_with_numbers_of_that_direction(
+    pack: Pack,
+) -> None:
+    call = pack.call("caller_asks_its_callee", "callee_is_asked")
+    call.caller.check_answers(PASSWORDS)
+    last = [call.caller.answers(method)[-1] for method in ("INVITE", "BYE")]
+    assert [[one.nonce for one in each] for each in last] == [["n1"], ["n2"]]
 
 
 @pytest.mark.parametrize("second", ["callee_takes_at_once", "callee_finds_it_stale"])

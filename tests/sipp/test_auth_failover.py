@@ -1,4 +1,4 @@
-"""SIPp on both sides of calls whose first trunk asks for credentials and does not take the call."""
+"""SIPp on both sides of calls that a route script authenticates, and sends on where that fails."""
 
 from __future__ import annotations
 
@@ -89,3 +89,9 @@ def test_a_trunk_that_takes_over_may_ask_as_well(pack: Pack) -> None:
     read_callee(one)
     (answer,) = read_callee(other).answers()[1]
     assert (answer.realm, answer.nonce, answer.nc) == ("far.example", "n9", "00000001")
+
+
+def test_what_a_script_has_answered_once_is_answered_in_the_dialog_without_it(pack: Pack) -> None:
+    call = pack.call("caller_renegotiates", "callee_asks_always")
+    last = [call.callee.answers(method)[-1] for method in ("INVITE", "BYE")]
+    assert [[one.nonce for one in each] for each in last] == [["n2"], ["n3"]]

@@ -16,7 +16,7 @@ PASSWORDS: Final = {"provider.example": "s3cret:of;7", "far.example": "0ther's"}
 AT_CALLER: Final = Identities(
     '"Alice" <sip:alice@a.example>',
     '"Bob" <sip:bob@b.example>',
-    ("trunk.example", "z.example", '"Trunk', '"Desk', *PASSWORDS.values()),
+    ("trunk.example", "z.example", '"Trunk 7', '"Desk', *PASSWORDS.values()),
 )
 AT_CALLEE: Final = Identities(
     '"Trunk 7" <sip:7@trunk.example>',
