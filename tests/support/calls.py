@@ -107,6 +107,7 @@ class Call:
         to: bytes = b"",
         branch: bytes = b"",
         routes: Sequence[bytes] | None = None,
+        uri: bytes = b"sip:bob@192.0.2.2",
     ) -> Message:
         """Send a request of the caller inside the dialog; return what the callee got last."""
         if routes is None:
@@ -115,6 +116,7 @@ class Call:
         self.world.receive(
             invite(
                 method=method,
+                uri=uri,
                 branch=branch or b"z9hG4bKcaller%d" % self._branches,
                 cseq=cseq,
                 fields=_route_lines(routes) + fields,

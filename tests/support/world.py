@@ -59,6 +59,7 @@ from uacproxy.uac.send import RequestSender
 CALLER: HostPort = ("192.0.2.1", 5060)
 CALLEE: HostPort = ("192.0.2.2", 5060)
 OTHER: HostPort = ("192.0.2.3", 5060)
+_RUNS = itertools.count()  # each world is a run of the service of its own
 HERE: HostPort = ("192.0.2.100", 5060)
 
 
@@ -206,7 +207,7 @@ class World:
             restore_to_avp=restore_avps[1],
             keep_early=self._keep_early,
             contact_seal=ContactSeal([bytes(range(32))]),
-            auth_seal=AuthSeal([bytes(range(32))], b"boot"),
+            auth_seal=AuthSeal([bytes(range(32))], b"%04d" % next(_RUNS)),
             consume_credentials=consume_credentials,
             track_cseq=track_cseq,
             credentials=credentials or CredentialList(),
