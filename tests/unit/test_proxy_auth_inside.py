@@ -313,6 +313,20 @@ def test_what_is_said_of_the_callers_own_credentials_goes_on_to_it() -> None:
     assert world.last_to(CALLER).get(b"authentication-info") == b'nextnonce="n9"'
 
 
+def test_the_ack_of_a_2xx_repeats_the_credentials_of_its_invite_and_no_other_request_does() -> None:
+    """RFC 3261 22.1: an ACK cannot be challenged."""
+    call = TrunkCall(trunked())
+    invited = call.sent.fields(PROXY_AUTHORIZATION)
+    for _ in range(2):  # it may come again
+        assert call.from_caller(b"ACK", 1).fields(PROXY_AUTHORIZATION) == invited
+    assert call.from_caller(b"INFO", 2).fields(PROXY_AUTHORIZATION) != invited
+    call.from_caller(b"INVITE", 3)
+    again = ask(call.world, asking(nonce=b"n2"))
+    call.world.receive(answer(again, 200), CALLEE)
+    ack = call.from_caller(b"ACK", 3)
+    assert ack.fields(PROXY_AUTHORIZATION) == again.fields(PROXY_AUTHORIZATION)
+
+
 # -- the client's own credentials ------------------------------------------------------
 
 OWN = b'Proxy-Authorization: Digest username="a", realm="%b", nonce="o", uri="u", response="0"\r\n'

@@ -25,6 +25,7 @@ from tests.support.registrar import (
     proves,
     silence,
     status,
+    with_field,
 )
 from tests.unit.test_registrations import Bench, SeededRandom, challenged_or_ok, most_within
 from uacproxy.counters import RegistrationCounters, TransactionCounters
@@ -98,6 +99,19 @@ def test_the_same_nonce_again_is_of_the_class_of_wrong_passwords() -> None:
     bench = Bench(challenge(b"n1"), challenge(b"n1"))
     bench.let(200.0)
     assert (len(bench.requests), bench.state()) == (2, State.REJECTED)
+
+
+def test_the_nonce_a_success_offers_is_the_next_one_used() -> None:
+    """RFC 7616 3.5: ``nextnonce``; the refresh then costs one transaction."""
+    info = with_field(b"authentication-info", b'nextnonce="n9", qop=auth', ok(expires=600))
+    bench = Bench(challenge(b"n1"), info)
+    bench.let(590.0)
+    given = [credentials_of(one) for one in bench.registrar.requests]
+    assert [one and (one.nonce, one.nc) for one in given[:3]] == [
+        None,
+        (b"n1", b"00000001"),
+        (b"n9", b"00000001"),
+    ]
 
 
 def _asks(*values: bytes) -> Reply:

@@ -69,9 +69,23 @@ def add_ahead(
 
 
 def answers_heard(
-    wiring: Wiring, response: Message, given: list[Authorized], target: Target | None
+    wiring: Wiring,
+    received: Message,
+    response: Message,
+    given: list[Authorized],
+    target: Target | None,
 ) -> None:
-    """Hear a 2xx to a request with answers of ours; the sender hears nothing of them."""
+    """Hear a 2xx to a request with answers of ours; its sender hears nothing of them.
+
+    Args:
+        wiring: the core's.
+        received: the request as it came.
+        response: the 2xx.
+        given: our answers.
+        target: who was asked.
+    """
+    if received.method == b"INVITE":
+        wiring.ack_answers.keep(received, response, given)
     if target is not None:
         learn_next_nonce(response, given, wiring.features.nonces, peer_of(target))
     remove_info(response, given)

@@ -25,6 +25,7 @@ from uacproxy.uac.auth import (
     authorize,
     authorize_ahead,
     build_authorization,
+    learn_next_nonce,
 )
 from uacproxy.uac.nonces import NonceBook
 from uacproxy.uac.register_request import FIRST_CSEQ, RegisterRequest
@@ -77,6 +78,7 @@ class RegisterExchange:
         "_asked",
         "_attempts",
         "_credentials",
+        "_given",
         "_nonces",
         "_policy",
         "_raises",
@@ -109,6 +111,7 @@ class RegisterExchange:
         self._raises = 0
         self._redirect: Uri | None = None
         self._sent: Message | None = None  # last, without Via
+        self._given: list[Authorized] = []  # what it answers
         self._asked = 0  # s
         self._answer: Authorized | None = None  # to the challenge just received
         self._ahead = False  # the last request carried credentials unasked
@@ -166,6 +169,7 @@ class RegisterExchange:
             self._ahead = len(given) > 0
         for one in given:
             request.append(one.name, one.value)
+        self._given = given
         self._sent = request
         return request
 
@@ -208,6 +212,7 @@ class RegisterExchange:
         why = readable(response.reason)
         status = outcome.status
         if status < 300:
+            learn_next_nonce(response, self._given, self._nonces, PEER)
             return self._succeeded(response, why, removing, now)
         if status < 400:
             return self._redirected(response, why)
