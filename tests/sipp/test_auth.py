@@ -75,7 +75,7 @@ OFFERS: Final = {
     ),
 }
 
-# The same, as peers have stumbled over it: pjproject PR 2408.
+# The same, as peers have stumbled over it.
 OFFERS_OF_2408: Final = {
     "SHA-256 before MD5": (
         asks("n1", 'algorithm=SHA-256, qop="auth"') + "\r\n" + asks("n2"),
@@ -100,6 +100,7 @@ OFFERS_OF_2408: Final = {
 
 @pytest.mark.parametrize("offer", [*OFFERS, *OFFERS_OF_2408])
 def test_a_challenge_is_answered_by_what_it_offers(pack: Pack, offer: str) -> None:
+    """Of pjproject PR 2408: several challenges in one response, the first of no use."""
     how, wanted = {**OFFERS, **OFFERS_OF_2408}[offer]
     call = pack.call("caller_calls", "callee_asks_once", how=how)
     first, (answer,) = call.callee.answers()
@@ -154,6 +155,7 @@ NEWER: Final = {
 
 @pytest.mark.parametrize("newer", NEWER)
 def test_a_nonce_that_is_no_longer_good_is_answered_once_more(pack: Pack, newer: str) -> None:
+    """Of baresip #717 too: some servers renew a nonce without saying that it was stale."""
     call = pack.call("caller_calls", "proxy_asks_twice", how=asks("n1"), how_again=NEWER[newer])
     given = [[(one.nonce, one.nc) for one in each] for each in call.callee.answers()]
     assert given == [[], [("n1", "00000001")], [("n2", "00000001")]]
