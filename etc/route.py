@@ -5,7 +5,7 @@ and return what is to happen: Relay, Reply or Drop. Requests inside a dialog fol
 route set by themselves, identities and CSeq put right; they never come here.
 """
 
-from uacproxy.routing import Relay, Reply, failure_route, request_route
+from uacproxy.routing import Relay, Reply, event_route, failure_route, request_route
 
 TRUNK = "sip:gw.trunk.example;transport=tcp"
 PHONES = "192.0.2."  # who may call out: addresses that begin so; else anybody could, at your cost
@@ -28,6 +28,25 @@ async def main(ctx):
     if ctx.is_myself("$ru"):
         return Relay()  # a local user; calls to anywhere else need a trunk above
     return Reply(404)
+
+
+@event_route("uac:reply")
+def heard(ctx):
+    """Hear how a request of our own ended: a reply (evtype 1), or none (evtype 2)."""
+    ctx.log.info("received reply code is: {code}", code=ctx["$uac_req(evcode)"])
+
+
+def tell_trunk(ctx, text):
+    """Send a MESSAGE of our own; call it from any handler."""
+    ctx["$uac_req(method)"] = "MESSAGE"
+    ctx["$uac_req(ruri)"] = "sip:operator@trunk.example"
+    ctx["$uac_req(furi)"] = '"Trunk 7" <sip:7@trunk.example>'
+    ctx["$uac_req(ouri)"] = TRUNK
+    ctx["$uac_req(auser)"], ctx["$uac_req(apasswd)"] = "test", "test"
+    ctx["$uac_req(hdrs)"] = "Content-Type: text/plain\r\n"
+    ctx["$uac_req(body)"] = text
+    ctx["$uac_req(evroute)"] = 1
+    return ctx.uac.req_send()
 
 
 @failure_route("TRUNKAUTH")

@@ -26,6 +26,10 @@ from uacproxy.manage.endpoint import listen
 from uacproxy.manage.manhole import manhole_factory
 from uacproxy.manage.operations import Operations, Views
 from uacproxy.parts import Parts
+from uacproxy.ports import Target
+from uacproxy.routing.scope import Scope
+from uacproxy.sip.build import build_request
+from uacproxy.sip.names import CALL_ID, CSEQ, FROM, TO
 
 BEAT: Final = 0.02  # s, of the transactions' timers
 SWEEP: Final = 5.0  # s, between looks at expired dialogs and bindings
@@ -90,8 +94,25 @@ class Application:
         calm_collector()
         for warning in warnings(config):
             self.log.warn("{warning}", warning=warning)
+        self._tell_started()
         where = " ".join(str(each) for each in parts.transports.local_addresses)
         self.log.info("uacproxy {version} listens on {where}", version=__version__, where=where)
+
+    def _tell_started(self) -> None:
+        """Run ``event_route("core:started")``, about a request of our own making."""
+        parts = self.parts
+        listening = parts.transports.local_addresses[0]
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listening.host, listening.host)
+        target = Target(listening.transport, host, listening.port)
+        flow = parts.transports.flow_to(target, listening)
+        if flow is None:
+            return
+        here = b"sip:" + flow.sent_by
+        address = b"<" + here + b">"
+        fields = [(FROM, address + b";tag=" + parts.random.token()), (TO, address)]
+        fields += [(CALL_ID, parts.random.token()), (CSEQ, b"1 OPTIONS")]
+        request = build_request(b"OPTIONS", here, fields)
+        parts.tell_event("core:started", Scope(request, request.branch_copy(), flow, False))
 
     async def _open_doors(self) -> None:
         management = self._config.management

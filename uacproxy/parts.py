@@ -271,7 +271,7 @@ class Parts:
                 credentials=credentials,
                 listens_on=self.transports.listens_on,
                 promise=Deferred,
-                tell=self._tell_event,
+                tell=self.tell_event,
             ),
             auth_seal=AuthSeal(keys, os.urandom(4)),
             consume_credentials=uac.consume_credentials,
@@ -422,7 +422,7 @@ class Parts:
         if handler is not None:
             self.wiring.runner.run(handler, event, script.file, _ignore, _ignore)
 
-    def _tell_event(self, name: str, scope: Scope) -> None:
+    def tell_event(self, name: str, scope: Scope) -> None:
         """Run an event route about a message, where the script has one."""
         wiring = self.wiring
         handler = wiring.script.event(name)

@@ -251,3 +251,17 @@ async def main(ctx):
     world.let(0.1)
     assert world.log.lines == ["503 too many requests of our own under way"]
     assert len(world.requests) == 10
+
+
+def test_a_handler_sleeps_while_the_rest_goes_on() -> None:
+    world = run("    await ctx.sleep(1.5)\n    return Reply(480)\n")
+    world.let(1.4)
+    assert world.kinds_to(("192.0.2.1", 5060)) == []
+    world.let(0.2)
+    assert world.kinds_to(("192.0.2.1", 5060)) == ["480"]
+
+
+@pytest.mark.parametrize("seconds", ["-1", "float('nan')", "1e9", "'x'"])
+def test_nobody_sleeps_for_ever(seconds: str) -> None:
+    world = run(f"    await ctx.sleep({seconds})\n")
+    assert "route.py:5" in world.log.lines[0]

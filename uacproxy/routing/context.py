@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
 from uacproxy.dialog.dialog import FORMS_DIALOG
-from uacproxy.errors import ParseError
+from uacproxy.errors import ParseError, ScriptError
 from uacproxy.ports import Flow, Log
 from uacproxy.routing import pseudo
 from uacproxy.routing.functions import Features, UacFunctions, keep_identities
 from uacproxy.routing.message_view import RequestView
+from uacproxy.routing.pending_reply import Promise
 from uacproxy.routing.scope import Scope
 from uacproxy.routing.uac_req import Value
 from uacproxy.sip.grammar import octets_of
 from uacproxy.sip.uri import parse_uri
+
+LONGEST_SLEEP: Final = 86400  # s
 
 
 @final
@@ -124,6 +127,13 @@ class RouteContext:
     def on_branch(self, name: str) -> None:
         """Run this branch route for each branch before it is sent (t_on_branch)."""
         self.scope.on_branch = name
+
+    def sleep(self, seconds: float) -> Promise:
+        """Give what ends after so many seconds, 0 to 86400: ``await ctx.sleep(30)``."""
+        sending = self._features.requests
+        if sending is None or not 0 <= seconds <= LONGEST_SLEEP:
+            raise ScriptError(f"sleep() takes 0 to {LONGEST_SLEEP} s")
+        return sending.sleep(float(seconds))
 
     def check_status(self, pattern: str) -> bool:
         """Tell whether the status at hand is one of ``"401|407"`` (t_check_status).

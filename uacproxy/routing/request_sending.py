@@ -92,6 +92,12 @@ class RequestSending:
             self._requests.send(request, heard)
         return pending
 
+    def sleep(self, seconds: float) -> Promise:
+        """Return what is over after so many seconds."""
+        promise = self._promise()
+        self._calls.clock.callLater(seconds, promise.callback, None)
+        return promise
+
     def _listen(self, call: OwnCall, keys: UacReq, flow: Flow) -> None:
         """Have requests that come inside the call told to ``event_route("uac:request")``."""
 
