@@ -24,7 +24,8 @@ from uacproxy.errors import ConfigError, ScriptError
 from uacproxy.manage.amp import amp_factory
 from uacproxy.manage.endpoint import listen
 from uacproxy.manage.manhole import manhole_factory
-from uacproxy.manage.operations import Operations, Views
+from uacproxy.manage.operations import Operations
+from uacproxy.manage.verb import Views
 from uacproxy.parts import Parts
 from uacproxy.ports import Target
 from uacproxy.routing.scope import Scope

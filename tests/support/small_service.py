@@ -13,10 +13,13 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
-from uacproxy.errors import ScriptError
+from uacproxy.errors import ScriptError, UacproxyError
 from uacproxy.manage.amp import amp_factory
 from uacproxy.manage.endpoint import listen
-from uacproxy.manage.operations import Operations, Views
+from uacproxy.manage.operations import Operations
+from uacproxy.manage.verb import Views
+from uacproxy.uac.account import Account
+from uacproxy.uac.account_loader import Failed, Reloaded
 
 
 def record(number: int) -> dict[str, object]:
@@ -55,6 +58,9 @@ class SmallService:
         self.records = [record(number) for number in range(records)]
         self.script_error: ScriptError | None = None
         self.reloads = 0
+        self.active = True
+        self.source_error: UacproxyError | None = None
+        self.asked: list[tuple[str, ...]] = []  # of accounts, by verb
         self.stops = 0
         self._stop = stop
 
@@ -65,6 +71,45 @@ class SmallService:
         if attr not in ("l_uuid", "l_username", "r_username", "auth_username"):
             raise KeyError(attr)
         return next((row for row in self.records if row[attr] == value), None)
+
+    def _asked_for(self, verb: str, attr: str, value: str) -> bool:
+        if self.find(attr, value) is None:
+            return False
+        self.asked.append((verb, attr, value))
+        return True
+
+    def enable(self, attr: str, value: str) -> bool:
+        return self._asked_for("enable", attr, value)
+
+    def disable(self, attr: str, value: str) -> bool:
+        return self._asked_for("disable", attr, value)
+
+    def register(self, attr: str, value: str) -> bool:
+        return self._asked_for("register", attr, value)
+
+    def unregister(self, attr: str, value: str) -> bool:
+        return self._asked_for("unregister", attr, value)
+
+    def reload(self, then: Callable[[Reloaded], None], failed: Failed) -> None:
+        if self.source_error is not None:
+            failed(self.source_error)
+        else:
+            then(Reloaded(1, 2, 3, 4, 5))
+
+    def refresh(self, l_uuid: str, then: Callable[[bool], None], failed: Failed) -> None:
+        if self.source_error is not None:
+            failed(self.source_error)
+        else:
+            then(self._asked_for("refresh", "l_uuid", l_uuid))
+
+    def add(self, account: Account) -> bool:
+        if self.find("l_uuid", account.l_uuid) is not None:
+            return False
+        self.asked.append(("add", account.l_uuid, account.contact_user))
+        return True
+
+    def remove(self, l_uuid: str) -> bool:
+        return self._asked_for("remove", "l_uuid", l_uuid)
 
     def explain(self, l_uuid: str) -> str | None:
         known = self.find("l_uuid", l_uuid)

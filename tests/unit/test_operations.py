@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from tests.support.small_service import SmallService, operations_of, record
-from uacproxy.errors import ScriptError
-from uacproxy.manage.operations import VERBS, Fault, Parting
+from uacproxy.errors import ScriptError, StoreUnavailable
+from uacproxy.manage.operations import VERBS
 from uacproxy.manage.records import shown_record
+from uacproxy.manage.verb import Fault, Later, Parting, Value
 
 MANUAL = Path(__file__).parents[2] / "docs" / "management.md"
 
@@ -45,6 +46,12 @@ def answer(service: SmallService, verb: str, *arguments: str) -> Any:
     if isinstance(result, Parting):
         result.act()
         return result.value
+    if isinstance(result, Later):
+        answers: list[Value | Fault] = []
+        result.begin(answers.append, answers.append)
+        if isinstance(answers[0], Fault):
+            raise answers[0]
+        return answers[0]
     return list(result) if isinstance(result, Iterator) else result
 
 
@@ -113,12 +120,60 @@ def test_reg_info_gives_the_faults_of_the_module(arguments: tuple[str, ...], wor
 
 
 @pytest.mark.parametrize(
-    "verb", [("uac.reg_dump",), ("uac.reg_info", "l_uuid", "x"), ("explain", "x")]
+    "verb",
+    [
+        ("uac.reg_dump",),
+        ("uac.reg_info", "l_uuid", "x"),
+        ("uac.reg_enable", "l_uuid", "x"),
+        ("uac.reg_reload",),
+        ("uac.reg_refresh", "x"),
+        ("uac.reg_active", "0"),
+        ("uac.reg_remove", "x"),
+        ("explain", "x"),
+    ],
 )
 def test_without_a_table_of_accounts_registrations_are_not_enabled(verb: tuple[str, ...]) -> None:
     service = SmallService()
     service.enabled = False
     assert fault(service, *verb) == "500 Not enabled"
+
+
+ASKING = ["uac.reg_enable", "uac.reg_disable", "uac.reg_register", "uac.reg_unregister"]
+
+
+@pytest.mark.parametrize("verb", ASKING)
+def test_what_is_asked_of_an_account_is_asked_by_any_attribute_or_is_a_fault(verb: str) -> None:
+    service = SmallService()
+    assert answer(service, verb, "r_username", "trunk1") == {}
+    assert service.asked == [(verb.partition("_")[2], "r_username", "trunk1")]
+    assert fault(service, verb, "r_username", "nobody") == "404 Record not found"
+    assert fault(service, verb, "realm", "x") == "400 Unsupported filter attribute"
+    assert fault(service, verb, "l_uuid", "") == "400 Invalid Parameter Values"
+    assert fault(service, verb, "l_uuid") == "400 Invalid Parameters"
+    assert len(service.asked) == 1
+
+
+def test_a_reload_says_what_it_came_to_and_a_failed_one_names_the_source() -> None:
+    service = SmallService()
+    assert answer(service, "uac.reg_reload")["changed"] == 2
+    service.source_error = StoreUnavailable("postgresql://db/kamailio: connection refused")
+    words = fault(service, "uac.reg_reload")
+    assert words.startswith("500 ")
+    assert "nothing has changed: postgresql://db/kamailio: connection refused" in words
+
+
+def test_one_row_is_refreshed_or_not_there_or_cannot_be_read() -> None:
+    service = SmallService()
+    assert answer(service, "uac.reg_refresh", "account-1") == {}
+    assert fault(service, "uac.reg_refresh", "account-9") == "404 Record not found"
+    assert fault(service, "uac.reg_refresh", "") == "400 Invalid Parameter Values"
+    service.source_error = StoreUnavailable("the database is away")
+    assert "the database is away" in fault(service, "uac.reg_refresh", "account-1")
+
+
+def test_the_eleven_commands_of_the_module_are_there() -> None:
+    names = "dump info enable disable reload refresh register unregister active add remove"
+    assert {f"uac.reg_{name}" for name in names.split()} <= set(VERBS)
 
 
 def test_explain_answers_in_words_or_knows_no_such_account() -> None:

@@ -15,15 +15,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Any, Final, Literal, NamedTuple, cast, final
+from typing import Any, Final, Literal, NamedTuple, NoReturn, cast, final
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IProtocolFactory, IReactorTime
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.logger import Logger
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
-from uacproxy.manage.operations import Fault, Operations, Parting
+from uacproxy.manage.operations import Operations
+from uacproxy.manage.verb import Fault, Later, Parting, Value
 
 PAGE_OCTETS: Final = 60_000  # of the 65,535 that an AMP value may have
 MAX_LISTS: Final = 4  # half-read lists a connection may have
@@ -164,7 +166,7 @@ class _Verbs(amp.CommandLocator):
     @Call.responder
     def call(
         self, verb: bytes | None, arguments: bytes | None, cursor: bytes | None
-    ) -> dict[str, bytes]:
+    ) -> dict[str, bytes] | Deferred[dict[str, bytes]]:
         try:
             name = _decode(verb)
             if cursor:
@@ -184,18 +186,32 @@ class _Verbs(amp.CommandLocator):
             if parting.active():
                 parting.reset(0)
 
-    def _first_page(self, verb: str, arguments: list[str]) -> dict[str, bytes]:
+    def _first_page(
+        self, verb: str, arguments: list[str]
+    ) -> dict[str, bytes] | Deferred[dict[str, bytes]]:
         result = self._operations.call(verb, arguments)
+        if isinstance(result, Later):
+            return self._later(verb, result)
         if isinstance(result, Iterator):
             self._opened += 1
             return self._page(b"%d" % self._opened, _HalfRead(verb, result))
         if isinstance(result, Parting):
             self._partings.append(self._clock.callLater(PARTING_DELAY, result.act))
             result = result.value
-        page = _encode(result)
-        if len(page) > amp.MAX_VALUE_LENGTH:
-            raise Fault(500, f"An answer of {len(page)} octets does not fit a page")
-        return {"shape": b"value", "page": page.encode(), "cursor": b""}
+        return _value_page(result)
+
+    @staticmethod
+    def _later(verb: str, result: Later) -> Deferred[dict[str, bytes]]:
+        answer: Deferred[Value] = Deferred()
+
+        def refused(failure: Failure) -> NoReturn:
+            if isinstance(failure.value, Fault):
+                raise Refused(str(failure.value))
+            _log.failure("the verb {verb} failed", failure=failure, verb=verb)
+            raise Refused("500 Internal error, see the log of the service")
+
+        result.begin(answer.callback, answer.errback)
+        return answer.addCallback(_value_page).addErrback(refused)
 
     def _next_page(self, verb: str, cursor: bytes) -> dict[str, bytes]:
         half_read = self._half_read.get(cursor)
@@ -243,6 +259,13 @@ class _Door(amp.AMP):
         self._verbs.close()
         amp.BinaryBoxProtocol.connectionLost(self, reason)
         self.transport = None
+
+
+def _value_page(value: Value) -> dict[str, bytes]:
+    page = _encode(value)
+    if len(page) > amp.MAX_VALUE_LENGTH:
+        raise Fault(500, f"An answer of {len(page)} octets does not fit a page")
+    return {"shape": b"value", "page": page.encode(), "cursor": b""}
 
 
 def _encode(value: object) -> str:

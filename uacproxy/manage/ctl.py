@@ -24,8 +24,9 @@ from twisted.protocols.amp import AMP, AmpError
 from uacproxy import __version__
 from uacproxy.manage.amp import ask
 from uacproxy.manage.endpoint import client_description
-from uacproxy.manage.operations import VERBS, Fault, unknown_verb
+from uacproxy.manage.operations import VERBS, unknown_verb
 from uacproxy.manage.screen import JsonScreen, PlainScreen, Screen, stop_writing
+from uacproxy.manage.verb import Fault
 
 DEFAULT_ENDPOINT: Final = "unix:uacproxy.sock"
 PATIENCE: Final = 30.0  # s for each answer
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _help(parser, arguments)
         if verb not in VERBS:
             parser.error(unknown_verb(verb))
-        if len(arguments) != len(VERBS[verb].arguments):
+        if not VERBS[verb].takes(len(arguments)):
             parser.error(f"the verb is used as: {VERBS[verb].usage}")
         try:
             endpoint = client_description(options.connect)

@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 import uacproxy
 from uacproxy.manage.amp import ask
 from uacproxy.manage.endpoint import client_description
-from uacproxy.manage.operations import Fault
+from uacproxy.manage.verb import Fault
 from uacproxy.testing.peer import OffScript
 
 STARTS_WITHIN: Final = 15.0  # s

@@ -15,7 +15,7 @@ from uacproxy.counters import RegistrationCounters
 from uacproxy.ports import Clock, Log, Random, Store, Target
 from uacproxy.uac.account import Account, AccountSource, BadRow
 from uacproxy.uac.account_index import AccountIndex
-from uacproxy.uac.account_loader import AccountLoader
+from uacproxy.uac.account_loader import AccountLoader, Failed, Reloaded
 from uacproxy.uac.account_way import AccountWay, way_of
 from uacproxy.uac.reconcile import Changes, is_same_on_the_wire, reconcile
 from uacproxy.uac.register_exchange import RegisterExchange, RegisterPolicy
@@ -534,6 +534,16 @@ class RegistrationTable:
         """Return state, last exchange and next action in words; None: unknown."""
         registration = self._index.get(l_uuid)
         return None if registration is None else explain(registration, self._now_utc())
+
+    def reload(self, then: Callable[[Reloaded], None], failed: Failed) -> None:
+        """Read all rows again; see ``AccountLoader.reload``."""
+        if self.loader is not None:
+            self.loader.reload(then, failed)
+
+    def refresh(self, l_uuid: str, then: Callable[[bool], None], failed: Failed) -> None:
+        """Read one row again; see ``AccountLoader.refresh``."""
+        if self.loader is not None:
+            self.loader.refresh(l_uuid, then, failed)
 
     def enable(self, attr: str, value: str) -> bool:
         """Undo ``disable``; False, here and below: no account has this ``attr``."""
