@@ -44,7 +44,7 @@ from uacproxy.registrar.registrar import Registrar
 from uacproxy.resolve.lookups import DnsLookup, SystemLookup
 from uacproxy.resolve.resolver import NameResolver
 from uacproxy.routing.context import RouteContext
-from uacproxy.routing.functions import Features
+from uacproxy.routing.features import Features
 from uacproxy.routing.request_sending import RequestSending
 from uacproxy.routing.runner import Runner
 from uacproxy.routing.scope import Scope

@@ -28,7 +28,7 @@ from uacproxy.proxy.settings import SipSettings
 from uacproxy.proxy.target_set import Destination
 from uacproxy.proxy.wiring import Wiring
 from uacproxy.routing.context import RouteContext
-from uacproxy.routing.functions import Accounts, Features
+from uacproxy.routing.features import Accounts, Features
 from uacproxy.routing.request_sending import RequestSending
 from uacproxy.routing.rules import compile_rules
 from uacproxy.routing.runner import Runner

@@ -7,30 +7,17 @@ esphome-intercom #105, asterisk #1927, pjproject #4477).
 from __future__ import annotations
 
 from tests.support.calls import Provider, last_of
+from tests.support.one_account import OneAccount
 from tests.support.registrar import account
 from tests.support.world import CALLEE, CALLER, OTHER, World, answer, invite
 from uacproxy.ports import Target
 from uacproxy.routing.settings import RuleSettings, parse_auth, parse_relay
 from uacproxy.sip.names import PROXY_AUTHORIZATION, ROUTE
 from uacproxy.sip.uri import parse_uri
-from uacproxy.uac.account import Account
 from uacproxy.uac.account_way import AccountWay
 
 HOP = parse_uri(b"sip:trunk.example")
 TO_OTHER = Target(b"UDP", *OTHER)
-
-
-class OneAccount:
-    """Fits ``Accounts``: u1."""
-
-    def account(self, l_uuid: str) -> Account | None:
-        return account(l_uuid) if l_uuid == "u1" else None
-
-    def account_of_local_user(self, user: str, domain: str) -> Account | None:
-        return None
-
-    def status(self, l_uuid: str) -> int:
-        return 1
 
 
 def calling(
@@ -41,7 +28,7 @@ def calling(
     way = AccountWay(HOP, target, routes, None)
     world = World(
         rules=[rule],
-        accounts=OneAccount(),
+        accounts=OneAccount(account()),
         account_way={"u1": way}.get,
     )
     world.names[b"trunk.example"] = [CALLEE, OTHER]

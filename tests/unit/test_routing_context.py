@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.support.calls import Call, last_of, script
+from tests.support.one_account import OneAccount
 from tests.support.world import CALLEE, CALLER, World, answer, invite
-from tests.unit.test_routing_rules import OneAccount, account
+from tests.unit.test_routing_rules import account
 from uacproxy.routing.actions import Reply
 
 SHOW = """

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.calls import Call, Provider, last_of, responses_to
+from tests.support.one_account import OneAccount
 from tests.support.world import CALLEE, CALLER, OTHER, World, answer, invite
 from uacproxy.registrar.digest_server import Verdict
 from uacproxy.routing.settings import (
@@ -54,22 +55,6 @@ def account(**changed: Any) -> Account:
         "socket": "",
     }
     return Account(**(values | changed))
-
-
-class OneAccount:
-    """A registration table with one account in it."""
-
-    def __init__(self, known: Account) -> None:
-        self._known = known
-
-    def account(self, l_uuid: str) -> Account | None:
-        return self._known if l_uuid == self._known.l_uuid else None
-
-    def account_of_local_user(self, user: str, domain: str) -> Account | None:
-        return self._known if user == self._known.l_username else None
-
-    def status(self, l_uuid: str) -> int:
-        return 1 if l_uuid == self._known.l_uuid else -1
 
 
 def outcome(world: World, octets: bytes = b"") -> str:

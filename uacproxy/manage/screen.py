@@ -74,7 +74,9 @@ class PlainScreen:
             self._console.width = UNBOUNDED
 
     def value(self, content: Any) -> None:
-        """Write words, or the record as a block."""
+        """Write words, or the record as a block; an empty one says that it is done."""
+        if content == {}:
+            content = "done"
         if not isinstance(content, dict):
             self._write(Text(printable(content)))
             return

@@ -11,7 +11,7 @@ from uacproxy.ports import Clock, Log, Resolver, Transports
 from uacproxy.proxy.route_mark import RouteMark
 from uacproxy.proxy.settings import SipSettings
 from uacproxy.proxy.target_set import FindLocal
-from uacproxy.routing.functions import Features
+from uacproxy.routing.features import Features
 from uacproxy.routing.runner import Runner
 from uacproxy.routing.script import Script
 from uacproxy.sip.grammar import octets_of

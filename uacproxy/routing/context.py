@@ -8,7 +8,8 @@ from uacproxy.dialog.dialog import FORMS_DIALOG
 from uacproxy.errors import ParseError, ScriptError
 from uacproxy.ports import Flow, Log
 from uacproxy.routing import pseudo
-from uacproxy.routing.functions import Features, UacFunctions, keep_identities
+from uacproxy.routing.features import Features
+from uacproxy.routing.functions import UacFunctions, keep_identities
 from uacproxy.routing.message_view import RequestView
 from uacproxy.routing.pending_reply import Promise
 from uacproxy.routing.scope import Scope

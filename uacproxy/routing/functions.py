@@ -6,145 +6,35 @@ a positive number. What it changes is in the ``Scope``; nothing is sent from her
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol, final
+from typing import final
 
-from uacproxy.counters import ProxyCounters
-from uacproxy.errors import FeatureError, ParseError, ScriptError
-from uacproxy.ports import Log
+from uacproxy.errors import FeatureError, ScriptError
 from uacproxy.routing import pseudo
 from uacproxy.routing.challenge import answer_challenge
+from uacproxy.routing.features import Features
 from uacproxy.routing.own_dialog import OwnDialog
 from uacproxy.routing.pending_reply import PendingReply
-from uacproxy.routing.request_sending import RequestSending
+from uacproxy.routing.registration_functions import RegistrationFunctions
 from uacproxy.routing.scope import Scope
 from uacproxy.routing.settings import parse_auth
 from uacproxy.routing.uac_req import LITERAL, NOT_KEYWORDS, UacReq
 from uacproxy.sip.grammar import octets_of, text
 from uacproxy.sip.names import FROM, TO
-from uacproxy.sip.uri import Uri, parse_uri
-from uacproxy.uac.account import Account
 from uacproxy.uac.asserted import assert_identity
-from uacproxy.uac.auth_param import AuthSeal
-from uacproxy.uac.contact_user import ContactSeal
-from uacproxy.uac.credential_sources import BY_REALM, KEPT, CredentialSources
+from uacproxy.uac.credential_sources import BY_REALM, KEPT
 from uacproxy.uac.credentials import Credential, CredentialList
 from uacproxy.uac.dialog_variables import to_variables
 from uacproxy.uac.hiding import HidePolicy, hide_caller, parse_hide_policy, unmet_privacy
-from uacproxy.uac.nonces import NonceBook
 from uacproxy.uac.privacy import anonymity, from_names_caller, is_anonymous
 from uacproxy.uac.replace import Identities, replace_in
 from uacproxy.uac.restore import restore_request
-from uacproxy.uac.rr_param import RestoreCodec
-
-
-class Accounts(Protocol):
-    """The table of remote registrations, as a route asks it."""
-
-    def account(self, l_uuid: str) -> Account | None:
-        """Return the account, whatever its state."""
-
-    def account_of_local_user(self, user: str, domain: str) -> Account | None:
-        """Return the account of a local user, newest first; ``domain`` may not count."""
-
-    def status(self, l_uuid: str) -> int:
-        """Return 1 online, -1 unknown, -2 in progress, -3 disabled, -99 not registered."""
-
-
-def _keep_nothing(_scope: Scope) -> None:
-    """Write no dialog early: nobody tracks any."""
 
 
 @final
-class Features:
-    """What the functions work with; one for the service, made by the app."""
-
-    __slots__ = (
-        "accounts",
-        "auth_password_avp",
-        "auth_realm_avp",
-        "auth_seal",
-        "auth_username_avp",
-        "codec",
-        "consume_credentials",
-        "contact_seal",
-        "counters",
-        "is_ours",
-        "keep_early",
-        "log",
-        "nonces",
-        "requests",
-        "restore_dlg",
-        "restore_from_avp",
-        "restore_mode",
-        "restore_to_avp",
-        "set_dialog_variable",
-        "sources",
-        "track",
-        "track_cseq",
-    )
-
-    def __init__(
-        self,
-        *,
-        restore_mode: str,
-        credentials: CredentialList,
-        auth_realm_avp: str,
-        auth_username_avp: str,
-        auth_password_avp: str,
-        accounts: Accounts | None,
-        is_ours: Callable[[Uri], bool],
-        track: Callable[[Scope], bool],
-        set_dialog_variable: pseudo.SetVariable,
-        counters: ProxyCounters,
-        log: Log,
-        codec: RestoreCodec,
-        track_cseq: bool = True,
-        restore_dlg: bool = False,
-        restore_from_avp: str = "",
-        restore_to_avp: str = "",
-        keep_early: Callable[[Scope], None] = _keep_nothing,
-        contact_seal: ContactSeal | None = None,
-        requests: RequestSending | None = None,
-        auth_seal: AuthSeal | None = None,
-        consume_credentials: bool = True,
-    ) -> None:
-        self.restore_mode = restore_mode  # none, manual or auto
-        self.codec = codec
-        self.restore_dlg = restore_dlg and restore_mode == "auto"
-        self.restore_from_avp = restore_from_avp  # "" for unset
-        self.restore_to_avp = restore_to_avp
-        self.keep_early = keep_early  # writes a dialog whose identities are nowhere else
-        self.contact_seal = contact_seal  # None: a hidden Contact user is not put back
-        self.auth_seal = auth_seal  # None: challenges inside a dialog are for scripts
-        self.consume_credentials = consume_credentials
-        self.nonces = NonceBook()
-        if accounts is None:
-            self.sources = CredentialSources(credentials)
-        else:
-            self.sources = CredentialSources(credentials, accounts.account)
-        self.auth_realm_avp = auth_realm_avp  # "" for unset; so the next two
-        self.auth_username_avp = auth_username_avp
-        self.auth_password_avp = auth_password_avp
-        self.accounts = accounts  # None: no reg_db_url
-        self.is_ours = is_ours
-        self.track = track
-        self.set_dialog_variable = set_dialog_variable
-        self.counters = counters
-        self.log = log
-        self.requests = requests
-        self.track_cseq = track_cseq  # raise CSeq with each challenge answered
-
-
-@final
-class UacFunctions:
+class UacFunctions(RegistrationFunctions):
     """The functions, bound to one request."""
 
-    __slots__ = ("_features", "_scope")
-
-    def __init__(self, features: Features, scope: Scope) -> None:
-        self._features = features
-        self._scope = scope
+    __slots__ = ()
 
     # -- identity ----------------------------------------------------------------------
 
@@ -392,42 +282,6 @@ class UacFunctions:
                     raise ScriptError(f"req_send() takes no {key}")
                 wanted.write(key, value)
         return sending.send(wanted, scope.flow)
-
-    # -- remote registrations ----------------------------------------------------------
-
-    def reg_lookup(self, uuid: str, dst: str) -> bool:
-        """Set ``dst`` to ``sip:l_username@l_domain`` of the account ``uuid``; False if none."""
-        accounts = self._features.accounts
-        account = None
-        if accounts is not None:
-            account = accounts.account(pseudo.expand(uuid, self._scope))
-        if account is None:
-            return False
-        self._write(dst, f"sip:{account.l_username}@{account.l_domain}")
-        return True
-
-    def reg_lookup_uri(self, uri: str, dst: str) -> bool:
-        """Set ``dst`` to the ``l_uuid`` of the account whose local user ``uri`` names."""
-        accounts = self._features.accounts
-        if accounts is None:
-            return False
-        try:
-            parsed = parse_uri(octets_of(pseudo.expand(uri, self._scope)))
-        except ParseError:
-            return False
-        account = accounts.account_of_local_user(text(parsed.user), text(parsed.host))
-        if account is None:
-            return False
-        self._write(dst, account.l_uuid)
-        return True
-
-    def reg_status(self, uuid: str) -> int:
-        """Return 1 online, -1 unknown, -2 in progress, -3 disabled, -99 not registered."""
-        accounts = self._features.accounts
-        return -1 if accounts is None else accounts.status(pseudo.expand(uuid, self._scope))
-
-    def _write(self, word: str, value: str) -> None:
-        pseudo.write(word, value, self._scope, self._features.set_dialog_variable)
 
 
 def keep_identities(features: Features, scope: Scope) -> None:

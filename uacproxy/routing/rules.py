@@ -80,7 +80,7 @@ class _Rule:
             if not holds(ctx):
                 return None
         settings = self._settings
-        if settings.reg_lookup and not ctx.uac.reg_lookup("$rU", "$ru"):
+        if settings.reg_lookup and not ctx.uac.reg_match():
             return None
         if settings.track and not ctx.in_dialog:
             ctx.track_dialog()

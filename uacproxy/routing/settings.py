@@ -266,7 +266,8 @@ class RuleSettings:
     )
     reg_lookup: bool = setting(
         False,
-        doc="Condition and action: the user of the Request-URI is the `l_uuid` of an account; "
+        doc="Condition and action: the request is for an account, by `line` or user of its "
+        "Request-URI, by the number called, or by the address it comes from (see `accounts.md`); "
         "the Request-URI becomes the account's local user, `sip:l_username@l_domain`.",
     )
     replace_from: Replacement | None = setting(

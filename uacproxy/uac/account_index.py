@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import final
 
 from uacproxy.uac.account import Account
+from uacproxy.uac.inbound_match import InboundIndex
 from uacproxy.uac.registration import Registration
 
 
@@ -16,6 +17,7 @@ class AccountIndex:
     def __init__(self) -> None:
         self._all: dict[str, Registration] = {}
         self._of_local_user: dict[str, list[Registration]] = {}
+        self.inbound = InboundIndex()
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -38,17 +40,22 @@ class AccountIndex:
         account = registration.account
         self._all[account.l_uuid] = registration
         self._of_local_user.setdefault(account.l_username, []).append(registration)
+        self.inbound.add(account)
 
     def remove(self, l_uuid: str) -> Registration | None:
         """Remove and return one."""
         registration = self._all.pop(l_uuid, None)
         if registration is not None:
             self._unlist(registration)
+            self.inbound.remove(registration.account)
+            self.inbound.place(l_uuid, None)
         return registration
 
     def replace(self, old: Registration, new: Registration) -> None:
         """Let ``new`` be found where ``old`` was; both have the same l_uuid."""
         self._all[new.account.l_uuid] = new
+        self.inbound.remove(old.account)
+        self.inbound.add(new.account)
         if new.account.l_username == old.account.l_username:
             known = self._of_local_user[new.account.l_username]
             known[known.index(old)] = new
@@ -58,6 +65,8 @@ class AccountIndex:
 
     def rewrite(self, registration: Registration, account: Account) -> None:
         """Give one another account of the same l_uuid."""
+        self.inbound.remove(registration.account)
+        self.inbound.add(account)
         if account.l_username != registration.account.l_username:
             self._unlist(registration)
             self._of_local_user.setdefault(account.l_username, []).append(registration)

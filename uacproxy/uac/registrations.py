@@ -12,11 +12,22 @@ from collections.abc import Callable, Iterator
 from typing import Final, final
 
 from uacproxy.counters import RegistrationCounters
-from uacproxy.ports import Clock, Log, Random, Store, Target
+from uacproxy.errors import ParseError
+from uacproxy.ports import Clock, HostPort, Log, Random, Store, Target
+from uacproxy.sip.grammar import text
+from uacproxy.sip.message import Message
 from uacproxy.uac.account import Account, AccountSource, BadRow
 from uacproxy.uac.account_index import AccountIndex
 from uacproxy.uac.account_loader import AccountLoader, Failed, Reloaded
 from uacproxy.uac.account_way import AccountWay, way_of
+from uacproxy.uac.inbound_match import (
+    BY_ADDRESS,
+    BY_CONTACT_USER,
+    BY_LINE,
+    BY_USER,
+    InboundMatch,
+    line_of,
+)
 from uacproxy.uac.reconcile import Changes, is_same_on_the_wire, reconcile
 from uacproxy.uac.register_exchange import RegisterExchange, RegisterPolicy
 from uacproxy.uac.register_request import RegisterRequest
@@ -436,6 +447,9 @@ class RegistrationTable:
             if last is not None and last.status == UNANSWERED:
                 self._schedule.silent(registration)
             self._remember(registration)
+        if self._index.get(registration.account.l_uuid) is registration:
+            target = registration.series.target if registration.is_online else None
+            self._index.inbound.place(registration.account.l_uuid, target)
         self._tell_log(event)
         if self._heard is not None:
             try:
@@ -488,6 +502,38 @@ class RegistrationTable:
             if registration.account.l_domain.lower() == wanted:
                 return registration.account
         return None
+
+    def match(self, request: Message, remote: HostPort) -> InboundMatch | None:
+        """Return the account that a request from outside is for, and by what it is; None: none.
+
+        By ``line``, then by the user of the Request-URI (l_uuid, contact_user), then by the
+        number in a field that the account's did_source names, then by the address the one
+        account is registered at.
+
+        Args:
+            request: whose Request-URI may be any.
+            remote: address and port it came from.
+        """
+        inbound = self._index.inbound
+        try:
+            uri = request.uri
+        except ParseError:
+            uri = None
+        if uri is not None and uri.is_sip:
+            line = line_of(uri)
+            if line and self._index.get(line) is not None:
+                return InboundMatch(line, BY_LINE)
+            user = text(uri.user)
+            if user and self._index.get(user) is not None:
+                return InboundMatch(user, BY_USER)
+            l_uuid = inbound.by_contact_user(user, remote) if user else ""
+            if l_uuid:
+                return InboundMatch(l_uuid, BY_CONTACT_USER)
+        found = inbound.by_number(request, remote)
+        if found is not None:
+            return found
+        l_uuid = inbound.by_address(remote)
+        return InboundMatch(l_uuid, BY_ADDRESS) if l_uuid else None
 
     def status(self, l_uuid: str) -> int:
         """Return 1 online, -1 unknown, -2 in progress, -3 disabled, -99 not registered.
