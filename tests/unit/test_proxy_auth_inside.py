@@ -313,18 +313,23 @@ def test_what_is_said_of_the_callers_own_credentials_goes_on_to_it() -> None:
     assert world.last_to(CALLER).get(b"authentication-info") == b'nextnonce="n9"'
 
 
-def test_the_ack_of_a_2xx_repeats_the_credentials_of_its_invite_and_no_other_request_does() -> None:
-    """RFC 3261 22.1: an ACK cannot be challenged."""
-    call = TrunkCall(trunked())
-    invited = call.sent.fields(PROXY_AUTHORIZATION)
-    for _ in range(2):  # it may come again
-        assert call.from_caller(b"ACK", 1).fields(PROXY_AUTHORIZATION) == invited
-    assert call.from_caller(b"INFO", 2).fields(PROXY_AUTHORIZATION) != invited
-    call.from_caller(b"INVITE", 3)
-    again = ask(call.world, asking(nonce=b"n2"))
-    call.world.receive(answer(again, 200), CALLEE)
-    ack = call.from_caller(b"ACK", 3)
-    assert ack.fields(PROXY_AUTHORIZATION) == again.fields(PROXY_AUTHORIZATION)
+def test_a_target_that_asks_at_an_invite_alone_gets_no_credentials_with_anything_else() -> None:
+    """It would not take them out, and its callee would see them."""
+    world = trunked(rules=RULES)
+    call = TrunkCall(world)
+    for number, method in enumerate((b"ACK", b"INFO", b"INVITE", b"BYE"), start=1):
+        assert not call.from_caller(method, number).has(PROXY_AUTHORIZATION)
+    world.receive(invite(method=b"MESSAGE", call_id=b"c2@a.example", branch=b"z9hG4bKn2"))
+    assert not last_of(world, CALLEE, b"MESSAGE").has(PROXY_AUTHORIZATION)
+
+
+def test_what_was_asked_once_inside_a_dialog_is_sent_unasked_then() -> None:
+    call = TrunkCall(trunked(rules=RULES))
+    call.from_caller(b"INFO", 2)
+    ask(call.world)
+    later = call.from_caller(b"INFO", 3)
+    assert [one.nc for one in given(later)] == [b"00000003"]
+    assert (later.cseq.number, is_right(later)) == (5, True)
 
 
 # -- the client's own credentials ------------------------------------------------------

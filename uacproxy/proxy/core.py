@@ -14,7 +14,7 @@ from uacproxy.dialog.cseq import shift_of, shift_rack
 from uacproxy.dialog.dialog import Dialog, ident_of_call
 from uacproxy.errors import BadExtension, ParseError, PeerError, RestoreFailed, ScriptError
 from uacproxy.ports import Flow, Target
-from uacproxy.proxy.credentials import add_answers, dialog_of
+from uacproxy.proxy.credentials import dialog_of
 from uacproxy.proxy.forward import finish, prepare
 from uacproxy.proxy.record_route import DID, take_own_maddr, take_own_route
 from uacproxy.proxy.response_context import ResponseContext
@@ -296,7 +296,6 @@ class ProxyCore:
     def _forward_ack(self, scope: Scope) -> None:
         wiring = self._wiring
         request = scope.request
-        add_answers(wiring, request, wiring.ack_answers.find(scope.received))
         try:
             next_hop = prepare(wiring, request, scope.shift, b"")
         except PeerError:

@@ -1,8 +1,8 @@
 """Credentials on the requests of a branch, and what responses say of them (RFC 3261 22.3).
 
 Those in answer to a challenge go to whoever is next on the branch. Those that nobody
-asked for yet go to an address that has challenged for this user's realm before, and to
-no other.
+asked for yet go to an address that has challenged such a request of this user before, and
+to no other: who asks at an INVITE alone would hand those of a BYE on to the far end.
 """
 
 from __future__ import annotations
@@ -63,29 +63,16 @@ def add_ahead(
         peer=peer_of(target),
         attempts=attempts,
         beside=beside,
+        only_asked=True,
     )
     add_answers(wiring, request, ahead)
     return ahead
 
 
 def answers_heard(
-    wiring: Wiring,
-    received: Message,
-    response: Message,
-    given: list[Authorized],
-    target: Target | None,
+    wiring: Wiring, response: Message, given: list[Authorized], target: Target | None
 ) -> None:
-    """Hear a 2xx to a request with answers of ours; its sender hears nothing of them.
-
-    Args:
-        wiring: the core's.
-        received: the request as it came.
-        response: the 2xx.
-        given: our answers.
-        target: who was asked.
-    """
-    if received.method == b"INVITE":
-        wiring.ack_answers.keep(received, response, given)
+    """Hear a 2xx to a request with answers of ours; its sender hears nothing of them."""
     if target is not None:
         learn_next_nonce(response, given, wiring.features.nonces, peer_of(target))
     remove_info(response, given)

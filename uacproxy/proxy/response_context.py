@@ -223,7 +223,7 @@ class ResponseContext:
             self._cancel_others(branch, [_ELSEWHERE])
         if branch.credentials or branch.ahead:
             given = [*branch.credentials, *branch.ahead]
-            answers_heard(self._wiring, self.scope.received, response, given, branch.target)
+            answers_heard(self._wiring, response, given, branch.target)
         self._pass_up(branch, response)
 
     def failure(self, branch: Branch, response: Message) -> None:

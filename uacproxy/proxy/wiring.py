@@ -18,7 +18,6 @@ from uacproxy.sip.grammar import octets_of
 from uacproxy.sip.uri import Uri
 from uacproxy.transaction.table import TransactionTable
 from uacproxy.uac.account_way import AccountWay
-from uacproxy.uac.ack_answers import AckAnswers
 from uacproxy.uac.own_calls import OwnCalls
 from uacproxy.uac.rr_param import RestoreCodec
 
@@ -41,7 +40,6 @@ class Wiring:
 
     __slots__ = (
         "account_way",
-        "ack_answers",
         "clock",
         "codec",
         "counters",
@@ -112,6 +110,5 @@ class Wiring:
         self.is_ours = is_ours
         self.account_way = account_way  # by l_uuid: where the account's REGISTER went
         self.route_mark = route_mark  # None: any Route of ours counts, as in a mixed farm
-        self.ack_answers = AckAnswers()
         self.counters = counters
         self.log = log

@@ -38,7 +38,7 @@ from uacproxy.sip.names import (
 )
 from uacproxy.uac.credentials import Credential, CredentialList
 from uacproxy.uac.digest_client import answer, usable_algorithm
-from uacproxy.uac.nonces import NonceBook
+from uacproxy.uac.nonces import NonceBook, kind_of
 
 MAX_ANSWERS: Final = 2  # to one realm for one request: the first, and one to a newer nonce
 MAX_REALMS: Final = 8  # for one request
@@ -184,7 +184,7 @@ def authorize(
     )
     nc = 1
     if nonces is not None:
-        nonces.remember(credential.username, peer, name, challenge)
+        nonces.remember(credential.username, peer, name, challenge, kind_of(request))
         nc = nonces.next_nc(credential.username, peer, name, challenge)
     given = build_authorization(request, name, challenge, credential, nc=nc, cnonce=cnonce)
     if attempts is not None:
@@ -201,6 +201,7 @@ def authorize_ahead(
     peer: bytes,
     attempts: Attempts | None = None,
     beside: Sequence[Authorized] = (),
+    only_asked: bool = False,
 ) -> list[Authorized]:
     """Answer before being asked, with the nonces this peer gave earlier (RFC 7616 3.6).
 
@@ -215,12 +216,17 @@ def authorize_ahead(
         peer: whom ``nonces`` knows it by.
         attempts: keep what the answers were made of, for ``use_again``.
         beside: what the request carries already; those realms are left alone.
+        only_asked: answer for kinds of requests alone that were challenged before. Who asks
+            at some need not take the answers out of others, and they would go on to the
+            far end.
     """
     given: list[Authorized] = []
     for credential in credentials:
         for known in nonces.known(credential.username, peer):
             challenge = known.challenge
             if credentials.pick(challenge.realm) is not credential:
+                continue
+            if only_asked and kind_of(request) not in known.asked:
                 continue
             if not credential.can_answer(usable_algorithm(challenge)):
                 continue  # another secret than the one it was answered with then

@@ -6,17 +6,25 @@ from collections import OrderedDict
 from typing import Final, final
 
 from uacproxy.sip.digest import Challenge
+from uacproxy.sip.message import Message
 
 MAX_REALMS: Final = 8  # of one peer; further ones push the oldest out
+MAX_KINDS: Final = 32  # of requests one realm challenges
+
+
+def kind_of(request: Message) -> bytes:
+    """Return what challenges go by: the method, and whether the request is inside a dialog."""
+    return request.method + b" inside" if request.to.tag else request.method
 
 
 @final
 class KnownNonce:
     """The newest challenge of one realm, and how often its nonce has been used."""
 
-    __slots__ = ("challenge", "name", "nc")
+    __slots__ = ("asked", "challenge", "name", "nc")
 
     def __init__(self, name: bytes, challenge: Challenge) -> None:
+        self.asked: list[bytes] = []  # kinds of requests that were challenged
         self.name = name  # AUTHORIZATION or PROXY_AUTHORIZATION
         self.challenge = challenge
         self.nc = 0
@@ -38,8 +46,18 @@ class NonceBook:
         """Return how many pairs of user and peer there are."""
         return len(self._entries)
 
-    def remember(self, username: bytes, peer: bytes, name: bytes, challenge: Challenge) -> None:
-        """Note a challenge in place of the realm's former one; the same nonce keeps its count."""
+    def remember(
+        self, username: bytes, peer: bytes, name: bytes, challenge: Challenge, kind: bytes = b""
+    ) -> None:
+        """Note a challenge in place of the realm's former one; the same nonce keeps its count.
+
+        Args:
+            username: who was asked.
+            peer: by whom.
+            name: of the field to answer in.
+            challenge: what was asked.
+            kind: of the request that was challenged, from ``kind_of``.
+        """
         key = (username, peer)
         known = self._entries.get(key)
         if known is None:
@@ -53,8 +71,11 @@ class NonceBook:
             if old.name == name and old.challenge.realm == challenge.realm:
                 if old.challenge.nonce == challenge.nonce:
                     fresh.nc = old.nc
+                fresh.asked = old.asked
                 del known[at]
                 break
+        if kind and kind not in fresh.asked:
+            fresh.asked = [*fresh.asked[1 - MAX_KINDS :], kind]
         known.append(fresh)
         if len(known) > MAX_REALMS:
             del known[0]
