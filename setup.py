@@ -45,6 +45,11 @@ CORE = (
     "uacproxy/routing/pending_reply.py",
     "uacproxy/routing/uac_req.py",
     "uacproxy/proxy/",
+    "uacproxy/transport/addresses.py",
+    "uacproxy/transport/datagrams.py",
+    "uacproxy/transport/inbound.py",
+    "uacproxy/transport/own_names.py",
+    "uacproxy/transport/wire.py",
 )
 
 # Settings classes show their docstrings in the reference page, and mypyc drops those.
@@ -52,6 +57,8 @@ PLAIN = {"__init__.py", "settings.py", "limits.py"}
 
 # Written in C by hand; beside each stands the Python that does the same without it.
 BY_HAND = {"uacproxy.sip._scan": "uacproxy/sip/_scan.c"}
+if sys.platform == "linux":
+    BY_HAND["uacproxy.transport._wire"] = "uacproxy/transport/_wire.c"
 
 FAILED = (BaseError, CCompilerError, OSError)  # what a build raises; the last: no such compiler
 

@@ -64,7 +64,8 @@ class TransportCounters:
         self.keepalives = 0  # RFC 5626 pings, STUN, empty and zero datagrams
         self.malformed = 0
         self.strays = 0  # responses whose top Via is not ours (18.1.2)
-        self.dropped = 0  # datagrams that found the socket's queue full
+        self.dropped = 0  # datagrams that found no room to be sent
+        self.missed = 0  # datagrams that the kernel dropped before we read them
         self.failed = 0  # sends that came to nothing, as far as we heard
         self.unreachable = 0  # ICMP errors that came back
         self.connections = 0  # streams open now

@@ -129,7 +129,8 @@ def test_a_caller_hears_one_end_and_nothing_is_left(
         for one in world.sent_to(CALLER)
         if not one.is_request and one.cseq.method == method and one.status >= 200
     ]
-    if world.clock.seconds() - began < 30.0:  # later a retransmission is a new request
+    lasts = 4.0 if ("ack",) in events else 30.0  # then a retransmission is a new request
+    if world.clock.seconds() - began < lasts:
         failures = {status for status, _ in statuses if status >= 300}
         assert len(failures) <= 1
         assert not failures or all(status >= 300 for status, _ in statuses)

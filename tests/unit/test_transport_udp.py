@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import socket
 from collections import deque
+from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from tests.support.log import KeptLog
+from tests.support.world import invite
 from uacproxy.counters import TransportCounters
+from uacproxy.ports import Flow
 from uacproxy.settings import ListenAddress
 from uacproxy.sip.limits import LimitSettings
+from uacproxy.sip.message import Message
 from uacproxy.testing.clock import SteppingClock
 from uacproxy.transport.addresses import LocalAddresses
+from uacproxy.transport.datagrams import GATHERED, MAX_FLOWS, MAX_WAITING
 from uacproxy.transport.inbound import Inbound
 from uacproxy.transport.own_names import OwnNames
-from uacproxy.transport.udp import MAX_FLOWS, MAX_WAITING, READ_AT_ONCE, UdpListener
+from uacproxy.transport.udp import UdpListener
+from uacproxy.transport.wire import READ_AT_ONCE, PlainWire
 
 
 class FakeSocket:
@@ -72,18 +78,20 @@ class Bench:
         self.socket = FakeSocket()
         self.counters = TransportCounters()
         self.failures: list[str] = []
+        self.deliver: Callable[[Message, Flow], None] = lambda _message, _flow: None
         names = OwnNames(None, LocalAddresses(self.reactor.seconds))
         inbound = Inbound(
             limits=LimitSettings(),
             counters=self.counters,
             is_ours=names.is_ours,
-            deliver=lambda _message, _flow: None,
+            deliver=lambda message, flow: self.deliver(message, flow),
             reject=lambda _error, _flow: None,
             clock=self.reactor,
             log=KeptLog(),
         )
         self.listener = UdpListener(
             cast(socket.socket, self.socket),
+            PlainWire(cast(socket.socket, self.socket)),
             ListenAddress(b"UDP", "127.0.0.1", 5060),
             reactor=cast(Any, self.reactor),
             inbound=inbound,
@@ -140,6 +148,22 @@ def test_a_wake_up_reads_no_more_than_its_share() -> None:
     assert bench.counters.received == READ_AT_ONCE
     bench.listener.doRead()
     assert bench.counters.received == READ_AT_ONCE + 1
+
+
+def test_what_is_sent_while_a_burst_is_read_leaves_at_its_end_or_when_it_is_much() -> None:
+    bench = Bench()
+    bench.socket.room = READ_AT_ONCE
+    gone_by: list[int] = []
+
+    def deliver(_message: Message, flow: Flow) -> None:
+        flow.send(b"an answer", None)
+        gone_by.append(len(bench.socket.sent))
+
+    bench.deliver = deliver
+    bench.socket.arrived.extend([(invite(), ("127.0.0.1", 5062))] * (GATHERED + 2))
+    bench.listener.doRead()
+    assert gone_by == [*[0] * (GATHERED - 1), *[GATHERED] * 3]
+    assert len(bench.socket.sent) == GATHERED + 2
 
 
 def test_an_error_condition_is_not_the_end() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from typing import Final
 
 from uacproxy.errors import ConfigError
@@ -11,6 +12,8 @@ from uacproxy.settings import ListenAddress
 from uacproxy.transport.addresses import family_of
 
 DATAGRAM_BUFFER: Final = 4 * 1024 * 1024  # octets; the kernel gives what it allows
+_FORCE_SNDBUF: Final = 32  # of asm-generic/socket.h; socket lacks both
+_FORCE_RCVBUF: Final = 33
 BACKLOG: Final = 1024  # connections not yet accepted
 
 
@@ -31,8 +34,8 @@ def bound_socket(listening: ListenAddress) -> socket.socket:
         if made.family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if datagrams:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, DATAGRAM_BUFFER)
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, DATAGRAM_BUFFER)
+            _enlarge(made, socket.SO_RCVBUF, _FORCE_RCVBUF)
+            _enlarge(made, socket.SO_SNDBUF, _FORCE_SNDBUF)
         else:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((listening.host, listening.port))
@@ -46,6 +49,18 @@ def bound_socket(listening: ListenAddress) -> socket.socket:
             f"cannot listen on {listening}: {why}", section="sip", key="listen"
         ) from (error)
     return made
+
+
+def _enlarge(made: socket.socket, option: int, forced: int) -> None:
+    """Ask for a large buffer: beyond the system's limit with CAP_NET_ADMIN, else up to it."""
+    if sys.platform == "linux":
+        try:
+            made.setsockopt(socket.SOL_SOCKET, forced, DATAGRAM_BUFFER)
+        except OSError:
+            pass
+        else:
+            return
+    made.setsockopt(socket.SOL_SOCKET, option, DATAGRAM_BUFFER)
 
 
 def bound_to(listening: ListenAddress, made: socket.socket) -> ListenAddress:

@@ -15,6 +15,8 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
+from uacproxy.transport.wire import Address
+
 # The numbers are those of linux/in.h, linux/in6.h and linux/errqueue.h; socket lacks them.
 _ASK: Final = {
     socket.AF_INET: (socket.IPPROTO_IP, 11),
@@ -26,8 +28,6 @@ _UNREACHABLE: Final = ((2, 3), (3, 1))  # origin ICMP and ICMPv6, destination un
 
 _ROOM: Final = 512  # octets of control messages, and of the datagram that came back
 _MOST_AT_ONCE: Final = 256
-
-Address = tuple[str, int] | tuple[str, int, int, int]
 
 
 def ask_for_errors(datagrams: socket.socket) -> None:

@@ -84,8 +84,8 @@ class Inbound:
             return
         try:
             check_required(message)
-        except ParseError as error:
-            self._malformed_received(MalformedMessage(error, message), flow)
+        except ParseError as fault:  # another name: a compiled name has one type
+            self._malformed_received(MalformedMessage(fault, message), flow)
             return
         if message.status:
             via = message.via

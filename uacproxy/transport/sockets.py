@@ -25,6 +25,7 @@ from uacproxy.transport.own_names import OwnNames
 from uacproxy.transport.reactor import SocketReactor
 from uacproxy.transport.streams import MESSAGE_TIMEOUT, Streams
 from uacproxy.transport.udp import UdpListener
+from uacproxy.transport.wire import open_wire
 
 MAX_FOUND: Final = 4096  # targets whose flow is remembered
 
@@ -119,6 +120,7 @@ class SocketSet:
             if listening.transport == b"UDP":
                 self._udp[listening] = UdpListener(
                     made,
+                    open_wire(made),
                     listening,
                     reactor=self._reactor,
                     inbound=self._inbound,
