@@ -92,10 +92,20 @@ class Side:
         return [answers_in(one.said) for one in self.received(method)]
 
     def check_answers(self, passwords: Mapping[str, str]) -> None:
-        """Check every answer against the password of its realm, and that no nc comes twice."""
+        """Check every answer against the password of its realm, and that no nc comes twice.
+
+        An ACK has those of its INVITE, and nobody asks it for others (22.1).
+        """
         used: set[tuple[str, str, str]] = set()
+        invites: dict[tuple[str, int], list[Answer]] = {}
         for line in self.lines:
-            if line.sent or not line.is_request or line.said.kind == "ACK":
+            if line.sent or not line.is_request:
+                continue
+            which = (line.said.get("call-id"), line.cseq)
+            if line.said.kind == "INVITE":
+                invites[which] = answers_in(line.said)
+            elif line.said.kind == "ACK":
+                assert answers_in(line.said) == invites[which], line.said.octets.decode()
                 continue
             for answer in answers_in(line.said):
                 assert answer.uri == line.said.request_uri

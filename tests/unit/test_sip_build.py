@@ -109,6 +109,7 @@ def test_no_reason_becomes_a_field() -> None:
 
 
 def test_an_ack_is_for_one_hop_and_takes_its_to_from_the_response() -> None:
+    """The credentials of its INVITE stay with it (RFC 3261 22.1)."""
     final = build_response(invite(), 486, to_tag=b"tt")
     assert head_of(build_ack(invite(), final)) == [
         b"ACK sip:bob@b.example;x SIP/2.0",
@@ -120,6 +121,7 @@ def test_an_ack_is_for_one_hop_and_takes_its_to_from_the_response() -> None:
         b" <sip:a@a.example>;tag=1",
         b"i: call",
         b"t: <sip:b@b.example>;tag=tt",
+        b"Proxy-Authorization: Digest secret",
         b"CSeq: 7 ACK",
         b"Content-Length: 0",
     ]

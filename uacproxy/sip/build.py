@@ -7,11 +7,13 @@ from typing import Final
 from uacproxy.errors import ParseError
 from uacproxy.sip.message import VERSION, Message, one_line
 from uacproxy.sip.names import (
+    AUTHORIZATION,
     CALL_ID,
     CONTENT_LENGTH,
     CSEQ,
     FROM,
     MAX_FORWARDS,
+    PROXY_AUTHORIZATION,
     REASON,
     RECORD_ROUTE,
     ROUTE,
@@ -73,13 +75,17 @@ def _is_tagless(request: Message) -> bool:
 def build_ack(invite: Message, final: Message) -> Message:
     """Acknowledge a final response other than 2xx, hop by hop (17.1.1.3).
 
-    From, Call-ID, Route and CSeq number are those of the INVITE as it was sent; To is
-    the response's, with its tag.
+    From, Call-ID, Route, CSeq number and credentials (22.1) are those of the INVITE as it
+    was sent; To is the response's, with its tag.
     """
     ack = _same_hop(invite, b"ACK")
     at = final.find(TO)
     ack.names.append(TO)
     ack.lines.append(final.lines[at])
+    for name, line in zip(invite.names, invite.lines, strict=True):
+        if name == AUTHORIZATION or name == PROXY_AUTHORIZATION:
+            ack.names.append(name)
+            ack.lines.append(line)
     return _ended(ack, invite, b"ACK")
 
 
