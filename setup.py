@@ -44,6 +44,7 @@ CORE = (
     "uacproxy/routing/own_dialog.py",
     "uacproxy/routing/pending_reply.py",
     "uacproxy/routing/uac_req.py",
+    "uacproxy/bridge/",
     "uacproxy/proxy/",
     "uacproxy/transport/addresses.py",
     "uacproxy/transport/datagrams.py",

@@ -84,6 +84,10 @@ class Application:
         loaded: Deferred[None] = Deferred()
         parts.bindings.load(lambda: loaded.callback(None))
         await loaded
+        if not config.store.url.startswith("redis"):  # else another instance may have them
+            calls_loaded: Deferred[None] = Deferred()
+            parts.calls.load(lambda: calls_loaded.callback(None))
+            await calls_loaded
         await parts.open_sockets()
         self._every(BEAT, parts.clock.beat)
         self._every(SWEEP, self._sweep)
@@ -119,9 +123,7 @@ class Application:
         management = self._config.management
         parts = self.parts
         operations = Operations(
-            Views(
-                registrations=parts.registrations, dialogs=parts.tracker, stats=self, service=self
-            )
+            Views(registrations=parts.registrations, dialogs=parts, stats=self, service=self)
         )
         if management.amp:
             door = await listen(self._reactor, management.amp, amp_factory(operations), key="amp")
@@ -216,6 +218,7 @@ class Application:
             ("transaction", parts.transaction_counters),
             ("proxy", parts.proxy_counters),
             ("dialog", parts.dialog_counters),
+            ("bridge", parts.bridge_counters),
             ("registration", parts.registration_counters),
         ):
             for counter, value in vars_of(counters).items():
@@ -227,6 +230,8 @@ class Application:
         found["uac.requests"] = len(parts.requests)
         found["uac.calls"] = len(parts.own_calls)
         found["dialog.active"] = len(parts.tracker)
+        found["bridge.calls"] = len(parts.calls)
+        found["bridge.legs"] = len(parts.calls.legs)
         found["registrar.addresses"] = len(parts.bindings)
         found.update(parts.registrations.gauges())
         return found

@@ -6,6 +6,24 @@ from typing import final
 
 
 @final
+class BridgeCounters:
+    """What the bridged calls have seen."""
+
+    def __init__(self) -> None:
+        self.started = 0
+        self.answered = 0
+        self.ended = 0  # after an answer, by whichever side or by us
+        self.failed = 0  # without an answer
+        self.cancelled = 0
+        self.refused = 0  # as many calls as may be were there
+        self.glares = 0  # requests that crossed: 491
+        self.unacknowledged = 0  # a 2xx of ours got no ACK
+        self.expired = 0  # ended by a session timer or by max_call_time
+        self.taken_over = 0  # read from the store: a restart, or another instance's
+        self.corrupt = 0
+
+
+@final
 class DialogCounters:
     """What the dialog tracker has seen."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from itertools import chain
 from traceback import format_exception
 from typing import Any, Final, final
@@ -21,8 +21,11 @@ from twisted.logger import Logger
 
 from uacproxy.accounts.sql import SqlAccountSource
 from uacproxy.accounts.subscribers import SqlSubscribers
+from uacproxy.bridge.calls import Calls
+from uacproxy.bridge.wiring import BridgeWiring
 from uacproxy.config.schema import Config
 from uacproxy.counters import (
+    BridgeCounters,
     DialogCounters,
     ProxyCounters,
     RegistrationCounters,
@@ -61,6 +64,7 @@ from uacproxy.transport.sockets import SocketSet
 from uacproxy.uac.auth_param import AuthSeal
 from uacproxy.uac.contact_user import ContactSeal
 from uacproxy.uac.credentials import CredentialList, credential_of
+from uacproxy.uac.dialog_request import DialogRequests
 from uacproxy.uac.invite import InviteSender
 from uacproxy.uac.nonces import NonceBook
 from uacproxy.uac.own_calls import OwnCalls
@@ -108,6 +112,7 @@ class Parts:
         self.transaction_counters = TransactionCounters()
         self.proxy_counters = ProxyCounters()
         self.dialog_counters = DialogCounters()
+        self.bridge_counters = BridgeCounters()
         self.registration_counters = RegistrationCounters()
         self.store_failures: dict[str, int] = {}
         self.random = SystemRandom()
@@ -143,6 +148,11 @@ class Parts:
             self.table.stop()
         while self._to_close:
             await self._to_close.pop()()
+
+    def dialogs(self) -> Iterator[dict[str, object]]:
+        """Yield every dialog in progress: the tracked ones, and the bridged calls."""
+        yield from self.tracker.dialogs()
+        yield from self.calls.rows()
 
     async def restore_keys(self) -> list[bytes]:
         """Return the keys that seal what has to come back to us; the first seals, all open."""
@@ -276,6 +286,7 @@ class Parts:
             auth_seal=AuthSeal(keys, os.urandom(4)),
             consume_credentials=uac.consume_credentials,
         )
+        self.calls = self._make_calls(features)
         self.wiring = Wiring(
             settings=sip,
             table=self.table,
@@ -291,6 +302,7 @@ class Parts:
             own_calls=self.own_calls,
             is_ours=self.is_ours,
             account_way=self.registrations.way,
+            bridge=self.calls,
             route_mark=None if uac.restore_codec == "kamailio" else RouteMark(keys),
             counters=self.proxy_counters,
             log=self.log,
@@ -302,6 +314,42 @@ class Parts:
     def _connection_lost(self, target: Target) -> None:
         if self.is_built:
             self.registrations.connection_lost(target)
+
+    def _make_calls(self, features: Features) -> Calls:
+        config = self.config
+        sip = config.sip
+        nonces = features.nonces  # of auth() in a failure route too
+        invites = InviteSender(
+            transports=self.transports,
+            resolver=self.resolver,
+            table=self.table,
+            clock=self.clock,
+            nonces=nonces,
+            udp_limit=sip.udp_limit,
+            t1=sip.t1,
+            default_socket=config.uac.default_socket,
+        )
+
+        return Calls(
+            BridgeWiring(
+                settings=config.bridge,
+                table=self.table,
+                invites=invites,
+                requests=DialogRequests(self.sender, nonces),
+                clock=self.clock,
+                now_utc=time.time,
+                random=self.random,
+                store=self.store,
+                credentials_of=features.sources.of,
+                counters=self.bridge_counters,
+                log=self.log,
+                server_name=octets_of(sip.server_name),
+                max_forwards=sip.max_forwards,
+                max_calls=config.limits.max_dialogs,
+                t1=sip.t1,
+                t2=sip.t2,
+            )
+        )
 
     def _make_resolver(self) -> NameResolver:
         dns = self.config.dns
@@ -446,6 +494,7 @@ class Parts:
                     self.tracker.written_again(),
                     self.bindings.written_again(),
                     self.registrations.written_again(),
+                    self.calls.written_again(),
                 )
             )
 

@@ -14,7 +14,11 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.support.clock import SteppingClock
+from uacproxy.bridge.calls import Calls
+from uacproxy.bridge.settings import BridgeSettings
+from uacproxy.bridge.wiring import BridgeWiring
 from uacproxy.counters import (
+    BridgeCounters,
     DialogCounters,
     ProxyCounters,
     TransactionCounters,
@@ -36,7 +40,7 @@ from uacproxy.routing.scope import Scope
 from uacproxy.routing.script import Script, load_script
 from uacproxy.routing.settings import RuleSettings
 from uacproxy.settings import ListenAddress
-from uacproxy.sip.grammar import text
+from uacproxy.sip.grammar import octets_of, text
 from uacproxy.sip.limits import LimitSettings
 from uacproxy.sip.message import Message
 from uacproxy.sip.parse import MalformedMessage, parse_message
@@ -49,6 +53,7 @@ from uacproxy.uac.account_way import AccountWay
 from uacproxy.uac.auth_param import AuthSeal
 from uacproxy.uac.contact_user import ContactSeal
 from uacproxy.uac.credentials import CredentialList
+from uacproxy.uac.dialog_request import DialogRequests
 from uacproxy.uac.invite import InviteSender
 from uacproxy.uac.nonces import NonceBook
 from uacproxy.uac.own_calls import OwnCalls
@@ -138,6 +143,8 @@ class World:
         default_socket: ListenAddress | None = None,
         max_requests: int = 1000,
         account_way: Callable[[str], AccountWay | None] = lambda _: None,
+        bridge: BridgeSettings | None = None,
+        max_calls: int = 1000,
     ) -> None:
         self.clock = SteppingClock()
         self.random = CountingRandom()
@@ -231,8 +238,39 @@ class World:
             counters=self.counters,
             log=self.log,
         )
+        sip = settings or SipSettings()
+        self.bridge_counters = BridgeCounters()
+        self.nonces = features.nonces
+        sender = RequestSender(transports=self, resolver=self, table=self.table)
+        invites = InviteSender(
+            transports=self,
+            resolver=self,
+            table=self.table,
+            clock=self.clock,
+            nonces=self.nonces,
+        )
+        self.calls = Calls(
+            BridgeWiring(
+                settings=bridge or BridgeSettings(),
+                table=self.table,
+                invites=invites,
+                requests=DialogRequests(sender, self.nonces),
+                clock=self.clock,
+                now_utc=self.clock.seconds,
+                random=self.random,
+                store=self.store,
+                credentials_of=features.sources.of,
+                counters=self.bridge_counters,
+                log=self.log,
+                server_name=octets_of(sip.server_name),
+                max_forwards=sip.max_forwards,
+                max_calls=max_calls,
+                t1=sip.t1,
+                t2=sip.t2,
+            )
+        )
         self.wiring = Wiring(
-            settings=settings or SipSettings(),
+            settings=sip,
             table=self.table,
             transports=self,
             resolver=self,
@@ -246,6 +284,7 @@ class World:
             own_calls=self.own_calls,
             is_ours=self.is_ours,
             account_way=account_way,
+            bridge=self.calls,
             counters=self.counters,
             log=self.log,
         )

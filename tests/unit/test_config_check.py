@@ -71,14 +71,14 @@ def errors_of(tmp_path: Path, text: str) -> list[str]:
             "[management]\nmanhole = tcp:2222:interface=127.0.0.1\n",
             "u.ini:1: [management] manhole_keys: has to be set, because manhole is",
         ),
-        ("[rule:a]\nmethod = BYE\n", "u.ini:1: [rule:a]: needs one of relay, reply, drop"),
+        ("[rule:a]\nmethod = BYE\n", "u.ini:1: [rule:a]: needs one of relay, bridge, reply, drop"),
         (
             "[rule:a]\nreply = 404\nrelay = yes\n",
             "u.ini:2: [rule:a] reply: relay is there already; a rule has one outcome",
         ),
         (
             "[rule:a]\nreply = 404\nreplace_to = sip:a@b\n",
-            "u.ini:3: [rule:a] replace_to: does nothing without relay",
+            "u.ini:3: [rule:a] replace_to: does nothing without relay or bridge",
         ),
         (
             "[rule:a]\nrelay = yes\nauth = yes\n",

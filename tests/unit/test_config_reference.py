@@ -59,7 +59,7 @@ def test_what_the_shipped_file_shows_commented_out_are_the_defaults_and_rules_th
     tmp_path: Path,
 ) -> None:
     config = read_config(str(uncommented(tmp_path)))
-    assert [rule.name for rule in config.rules] == ["in", "out", "scanner", "rest"]
+    assert [rule.name for rule in config.rules] == ["in", "out", "bridged", "scanner", "rest"]
     shipped = read_config(str(SHIPPED))
     assert replace(config, rules=(), file=shipped.file) == shipped
 

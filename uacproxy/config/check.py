@@ -141,21 +141,22 @@ def check_rules(config: Config) -> list[ConfigError]:
 
 def _check_outcome(config: Config, rule: RuleSettings) -> list[ConfigError]:
     section = RULE_PREFIX + rule.name
-    if not all(config.was_read(section, key) for key in ("relay", "reply", "drop")):
+    if not all(config.was_read(section, key) for key in ("relay", "bridge", "reply", "drop")):
         return []
     outcomes = {
         "relay": rule.relay is not None,
+        "bridge": rule.bridge is not None,
         "reply": rule.reply is not None,
         "drop": rule.drop,
     }
     chosen = [key for key, given in outcomes.items() if given]
     if not chosen:
-        return [config.error(section, "", "needs one of relay, reply, drop")]
+        return [config.error(section, "", "needs one of relay, bridge, reply, drop")]
     errors = [
         config.error(section, key, f"{chosen[0]} is there already; a rule has one outcome")
         for key in chosen[1:]
     ]
-    if chosen == ["relay"]:
+    if chosen in (["relay"], ["bridge"]):
         return errors
     useless = {
         "replace_from": rule.replace_from is not None,
@@ -163,9 +164,9 @@ def _check_outcome(config: Config, rule: RuleSettings) -> list[ConfigError]:
         "auth": rule.auth is not None,
     }
     return errors + [
-        config.error(section, key, "does nothing without relay")
+        config.error(section, key, "does nothing without relay or bridge")
         for key, given in useless.items()
-        if given and rule.relay is None
+        if given and rule.relay is None and rule.bridge is None
     ]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, final
 
+from uacproxy.bridge.settings import BridgeSettings
 from uacproxy.config.log_settings import LogSettings
 from uacproxy.config.tls_settings import TlsSettings
 from uacproxy.config.values import keys_of
@@ -27,6 +28,7 @@ SECTIONS: dict[str, type[Any]] = {
     "store": StoreSettings,
     "uac": UacSettings,
     "dialog": DialogSettings,
+    "bridge": BridgeSettings,
     "registrar": RegistrarSettings,
     "routing": RoutingSettings,
     "tls": TlsSettings,
@@ -53,6 +55,7 @@ class Config:
     store: StoreSettings = field(default_factory=StoreSettings)
     uac: UacSettings = field(default_factory=UacSettings)
     dialog: DialogSettings = field(default_factory=DialogSettings)
+    bridge: BridgeSettings = field(default_factory=BridgeSettings)
     registrar: RegistrarSettings = field(default_factory=RegistrarSettings)
     routing: RoutingSettings = field(default_factory=RoutingSettings)
     rules: tuple[RuleSettings, ...] = ()  # in the order of the file

@@ -20,12 +20,13 @@ def pick_best(failures: list[tuple[Branch, Message]]) -> tuple[Branch, Message]:
     """
     best = failures[0]
     for candidate in failures[1:]:
-        if _rank(candidate[1].status) < _rank(best[1].status):
+        if rank(candidate[1].status) < rank(best[1].status):
             best = candidate
     return best
 
 
-def _rank(status: int) -> int:
+def rank(status: int) -> int:
+    """Return the place of a status: the lower, the sooner it is chosen."""
     if status >= 600:
         return 0
     rank = status // 100 * 10

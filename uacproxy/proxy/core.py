@@ -78,6 +78,8 @@ class ProxyCore:
         wiring.counters.requests += 1
         if wiring.own_calls.request_received(server, request):
             return
+        if wiring.bridge is not None and request.to.tag and self._is_bridged(server, request):
+            return
         scope = Scope(request, request.branch_copy(), flow, bool(request.to.tag))
         context = ResponseContext(wiring, server, scope)
         server.context = context
@@ -99,10 +101,35 @@ class ProxyCore:
         if request.method == b"INVITE" and not context.finished:
             server.respond(build_response(request, 100))
 
+    def _is_bridged(self, server: ServerTransaction, request: Message) -> bool:
+        """Hand a request inside a dialog of ours to the bridge; False where it is no such.
+
+        What is not in memory is known by our Contact, whose user is the tag (``bridge.calls``).
+        """
+        wiring = self._wiring
+        bridge = wiring.bridge
+        assert bridge is not None
+        tag = request.to.tag
+        if bridge.knows(tag):
+            bridge.request_received(server, request)
+            return True
+        if request.request_uri.find(tag) < 0 or request.method == b"CANCEL":
+            return False
+        try:
+            uri = request.uri
+        except ParseError:
+            return False
+        if uri.user != tag or not wiring.is_ours(uri):
+            return False
+        bridge.find_kept(server, request)
+        return True
+
     def ack_received(self, ack: Message, flow: Flow) -> None:
         """Take the ACK of a 2xx: it goes along its route set, without state (16.11)."""
         wiring = self._wiring
         if wiring.own_calls.ack_received(ack):
+            return
+        if wiring.bridge is not None and wiring.bridge.ack_received(ack):
             return
         try:
             check_request(ack)
@@ -137,6 +164,8 @@ class ProxyCore:
         context = server.context
         if isinstance(context, ResponseContext):
             context.cancel(cancel)
+        elif self._wiring.bridge is not None:
+            self._wiring.bridge.cancel_received(context, cancel)
 
     def response_unmatched(self, response: Message, flow: Flow) -> None:
         """Drop a response that no transaction waits for (RFC 6026 7.2, 16.7 step 1)."""

@@ -13,12 +13,13 @@ from uacproxy.errors import ParseError, ScriptError
 from uacproxy.proxy.best_response import gather_challenges, pick_best
 from uacproxy.proxy.branch import Branch
 from uacproxy.proxy.breadth import MAX_BREADTH, shares_of
+from uacproxy.proxy.bridging import Bridging
 from uacproxy.proxy.credentials import ahead_refused, answers_heard, dialog_of
 from uacproxy.proxy.onreply import OnReplyQueue
 from uacproxy.proxy.record_route import keep_record_route
 from uacproxy.proxy.target_set import Destination, destinations
 from uacproxy.proxy.wiring import Wiring
-from uacproxy.routing.actions import Drop, Relay, Reply
+from uacproxy.routing.actions import Bridge, Drop, Relay, Reply
 from uacproxy.routing.challenge import answer_challenge
 from uacproxy.routing.context import RouteContext
 from uacproxy.routing.runner import Outcome
@@ -51,6 +52,7 @@ class ResponseContext:
         "_onreply",
         "_rounds",
         "_wiring",
+        "bridging",
         "finished",
         "scope",
         "server",
@@ -61,6 +63,7 @@ class ResponseContext:
         self.server = server
         self.scope = scope
         self.finished = False
+        self.bridging: Bridging | None = None  # a handler returned Bridge
         self._branches: list[Branch] = []  # of the group under way
         self._groups: list[list[Destination]] = []  # not yet tried
         self._failures: list[tuple[Branch, Message]] = []  # of the branches tried so far
@@ -80,24 +83,32 @@ class ResponseContext:
                 self.answer(503, b"", [(RETRY_AFTER, _RETRY_UNTRACKED_IN)])
             else:
                 self._relay(outcome)
+        elif isinstance(outcome, Bridge):
+            self._bridge(outcome)
         elif isinstance(outcome, Reply):
             self.reply(outcome)
         elif isinstance(outcome, Drop):
-            self._drop()
+            self.drop()
         else:
             why = "request_route decided nothing"
-            self._mistaken(ScriptError(why, file=self._wiring.script.file, line=1))
+            self.mistaken(ScriptError(why, file=self._wiring.script.file, line=1))
 
     def script_failed(self, _error: ScriptError) -> None:
         """Answer for a handler that raised."""
         self.answer(500)
 
-    def _mistaken(self, error: ScriptError) -> None:
+    def mistaken(self, error: ScriptError) -> None:
         """Answer for a handler that decided what cannot be done."""
         self._wiring.runner.report(error)
         self.answer(500)
 
-    def _drop(self) -> None:
+    def _bridge(self, bridge: Bridge) -> None:
+        if self.bridging is None:
+            self.bridging = Bridging(self._wiring, self)
+        self.bridging.perform(bridge)
+
+    def drop(self) -> None:
+        """Forget the request without an answer."""
         self.finished = True
         self._forget_dialog()
         self.server.stop()
@@ -108,10 +119,10 @@ class ResponseContext:
         try:
             groups = destinations(relay, self.scope, wiring.is_ours, wiring.find_local)
         except (ParseError, ScriptError) as error:
-            self._mistaken(ScriptError(error.why, file=file, line=1))
+            self.mistaken(ScriptError(error.why, file=file, line=1))
             return
         if self._rounds >= MOST_ROUNDS:
-            self._mistaken(ScriptError("no end of targets for one request", file=file, line=1))
+            self.mistaken(ScriptError("no end of targets for one request", file=file, line=1))
         elif groups:
             self._rounds += 1
             self._groups = groups
@@ -390,7 +401,11 @@ class ResponseContext:
         elif isinstance(outcome, Reply):
             self.reply(outcome)
         elif isinstance(outcome, Drop):
-            self._drop()
+            self.drop()
+        elif isinstance(outcome, Bridge) and not scope.is_canceled:
+            scope.retry = None
+            self._failures = []
+            self._bridge(outcome)
         else:
             self._fail_upstream(branch, best)
 
@@ -517,6 +532,9 @@ class ResponseContext:
         if self.finished or self.scope.is_canceled:
             return
         self.scope.is_canceled = True
+        if self.bridging is not None:
+            self.bridging.cancel(cancel)
+            return
         self._groups = []
         waiting = [branch for branch in self._branches if not branch.over]
         if not waiting:

@@ -7,7 +7,7 @@ from typing import final
 
 from uacproxy.errors import ParseError, ScriptError
 from uacproxy.ports import Target
-from uacproxy.routing.actions import Relay
+from uacproxy.routing.actions import Bridge, Relay
 from uacproxy.routing.scope import Scope
 from uacproxy.sip.grammar import text
 from uacproxy.sip.message import Message
@@ -48,7 +48,7 @@ FindLocal = Callable[[Uri], "list[Destination] | None"]
 
 
 def destinations(
-    action: Relay, scope: Scope, is_ours: IsOurs, find_local: FindLocal
+    action: Relay | Bridge, scope: Scope, is_ours: IsOurs, find_local: FindLocal
 ) -> list[list[Destination]]:
     """Return the groups of a ``Relay``: all of one group at once, the next when it failed.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, final
 
+from uacproxy.bridge.calls import Calls
 from uacproxy.counters import ProxyCounters
 from uacproxy.dialog.tracker import DialogTracker
 from uacproxy.ports import Clock, Log, Resolver, Transports
@@ -40,6 +41,7 @@ class Wiring:
 
     __slots__ = (
         "account_way",
+        "bridge",
         "clock",
         "codec",
         "counters",
@@ -84,6 +86,7 @@ class Wiring:
         is_ours: OurNames,
         route_mark: RouteMark | None = None,
         account_way: Callable[[str], AccountWay | None] = _no_way,
+        bridge: Calls | None = None,
         counters: ProxyCounters,
         log: Log,
     ) -> None:
@@ -110,5 +113,6 @@ class Wiring:
         self.is_ours = is_ours
         self.account_way = account_way  # by l_uuid: where the account's REGISTER went
         self.route_mark = route_mark  # None: any Route of ours counts, as in a mixed farm
+        self.bridge = bridge  # None: Bridge is not to be had
         self.counters = counters
         self.log = log

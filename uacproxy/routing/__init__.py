@@ -5,7 +5,7 @@ A route script imports its decorators and actions from here.
 
 from __future__ import annotations
 
-from uacproxy.routing.actions import Drop, Relay, Reply
+from uacproxy.routing.actions import Bridge, Drop, Relay, Reply
 from uacproxy.routing.context import RouteContext
 from uacproxy.routing.script import (
     branch_failure_route,
@@ -18,6 +18,7 @@ from uacproxy.routing.script import (
 )
 
 __all__ = [
+    "Bridge",
     "Drop",
     "Relay",
     "Reply",

@@ -29,6 +29,46 @@ class Relay:
 
 
 @final
+class Bridge:
+    """Answer an INVITE ourselves and call each target as a call of our own (docs/b2bua.md).
+
+    Targets are those of ``Relay``. The two sides share nothing but the session and the
+    fields that are passed on.
+
+    Args:
+        targets: URIs, tried in order, the next when one fails; none takes the Request-URI.
+        parallel: call all targets at once.
+        from_: the caller as the targets see it, a URI or ``"Display" <URI>``; "" takes
+            From as it is, replaced or not. It may hold pseudo-variables, as the next two.
+        to: the same for To.
+        auth: credentials that answer challenges on the outer side, for the whole call:
+            ``account:L_UUID``, ``user:NAME``, or ``realm`` for the ``credential`` of it.
+        max_call_time: s an answered call may last, 0 for ever; None as set.
+        ring_timeout: s a target may ring, 0 for ever; None as set.
+    """
+
+    __slots__ = ("auth", "from_", "max_call_time", "parallel", "ring_timeout", "targets", "to")
+
+    def __init__(
+        self,
+        *targets: str,
+        parallel: bool = False,
+        from_: str = "",
+        to: str = "",
+        auth: str = "",
+        max_call_time: float | None = None,
+        ring_timeout: float | None = None,
+    ) -> None:
+        self.targets = [octets_of(str(target)) for target in targets]
+        self.parallel = bool(parallel)
+        self.from_ = str(from_)
+        self.to = str(to)
+        self.auth = str(auth)
+        self.max_call_time = None if max_call_time is None else float(max_call_time)
+        self.ring_timeout = None if ring_timeout is None else float(ring_timeout)
+
+
+@final
 class Reply:
     """Answer the request ourselves with a final response, 200 to 699."""
 
@@ -59,4 +99,4 @@ class Drop:
     __slots__ = ()
 
 
-Action = Relay | Reply | Drop
+Action = Relay | Reply | Drop | Bridge

@@ -14,7 +14,7 @@ from fnmatch import translate
 from typing import final
 
 from uacproxy.errors import ParseError, ScriptError
-from uacproxy.routing.actions import Action, Drop, Relay, Reply
+from uacproxy.routing.actions import Action, Bridge, Drop, Relay, Reply
 from uacproxy.routing.context import RouteContext
 from uacproxy.routing.script import Script
 from uacproxy.routing.settings import Network, Replacement, RuleSettings
@@ -73,6 +73,8 @@ class _Rule:
             self._targets = settings.relay.targets
             if not any("$" in target for target in self._targets):
                 self._action = Relay(*self._targets)
+        elif settings.bridge is not None:
+            self._targets = settings.bridge.targets
 
     def outcome(self, ctx: RouteContext) -> Action | None:
         """Return what the rule does with the request, None when it does not apply."""
@@ -102,7 +104,8 @@ class _Rule:
         ctx.scope.account = self._account
         if self._action is not None:
             return self._action
-        return Relay(*[ctx.expand(target) for target in self._targets])
+        targets = [ctx.expand(target) for target in self._targets]
+        return Relay(*targets) if settings.bridge is None else Bridge(*targets)
 
     def _replace(self, ctx: RouteContext, replace: Callable[..., bool], what: Replacement) -> None:
         """Replace an identity; one that was to be hidden never leaves as it came."""
@@ -116,6 +119,8 @@ class _Rule:
 
 def _conditions(settings: RuleSettings) -> list[Condition]:
     conditions: list[Condition] = []
+    if settings.bridge is not None:
+        conditions.append(_begins_call)
     if settings.method:
         conditions.append(_method_is(frozenset(octets_of(word) for word in settings.method)))
     if settings.from_uri:
@@ -130,6 +135,10 @@ def _conditions(settings: RuleSettings) -> list[Condition]:
     if settings.source:
         conditions.append(_source_in(settings.source))
     return conditions
+
+
+def _begins_call(ctx: RouteContext) -> bool:
+    return ctx.scope.request.method == b"INVITE" and not ctx.in_dialog
 
 
 def _method_is(methods: frozenset[bytes]) -> Condition:

@@ -9,10 +9,10 @@ from typing import Any, final
 from uacproxy.counters import ProxyCounters
 from uacproxy.errors import ScriptError
 from uacproxy.ports import Log, Spawn
-from uacproxy.routing.actions import Drop, Relay, Reply
+from uacproxy.routing.actions import Bridge, Drop, Relay, Reply
 from uacproxy.routing.script import Handler, script_error
 
-Outcome = Relay | Reply | Drop | None
+Outcome = Relay | Reply | Drop | Bridge | None
 
 
 @final
@@ -46,7 +46,7 @@ class Runner:
         except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a function may raise)
             self._fail(error, file, failed)
             return
-        if result is None or isinstance(result, (Relay, Reply, Drop)):
+        if result is None or isinstance(result, (Relay, Reply, Drop, Bridge)):
             then(result)
         elif inspect.iscoroutine(result) or hasattr(result, "addCallbacks"):  # or a Deferred
             self._spawn(
@@ -65,12 +65,12 @@ class Runner:
         then: Callable[[Outcome], None],
         failed: Callable[[ScriptError], None],
     ) -> None:
-        if result is None or isinstance(result, (Relay, Reply, Drop)):
+        if result is None or isinstance(result, (Relay, Reply, Drop, Bridge)):
             then(result)
             return
         code = getattr(inspect.unwrap(handler), "__code__", None)
         line = 0 if code is None else code.co_firstlineno
-        why = f"a handler returned {type(result).__name__}, not Relay, Reply, Drop or None"
+        why = f"a handler returned {type(result).__name__}, not Relay, Reply, Drop, Bridge or None"
         self._fail(ScriptError(why, file=file, line=line), file, failed)
 
     def _fail(self, error: BaseException, file: str, failed: Callable[[ScriptError], None]) -> None:

@@ -225,9 +225,9 @@ class RuleSettings:
     """One rule. They are tried in the order of the file; the first that fits wins.
 
     A condition that is absent always holds; one with several values holds when any of them
-    does. The rule then has exactly one outcome: `relay`, `reply` or `drop`. A request that no
-    rule fits is answered 404. The values of `replace_from`, `replace_to` and `relay` may hold
-    pseudo-variables such as `$fU` or `$rU`.
+    does. The rule then has exactly one outcome: `relay`, `bridge`, `reply` or `drop`. A request
+    that no rule fits is answered 404. The values of `replace_from`, `replace_to`, `relay` and
+    `bridge` may hold pseudo-variables such as `$fU` or `$rU`.
     """
 
     name: str = ""  # from the section's name, no key
@@ -319,6 +319,13 @@ class RuleSettings:
         parse=parse_relay,
         doc="Outcome: send the request on. `yes`: to its Request-URI, or to the bindings of a "
         "local user. URIs: to these, one after the other while they fail.",
+    )
+    bridge: RuleRelay | None = setting(
+        None,
+        many="folded",
+        parse=parse_relay,
+        doc="Outcome, for INVITE alone: answer the caller ourselves and call the targets of "
+        "`relay`, or `yes`, as calls of our own. See `b2bua.md`.",
     )
     reply: RuleReply | None = setting(
         None,

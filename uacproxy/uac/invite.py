@@ -109,6 +109,8 @@ class InviteSender:
         next_cseq: Callable[[], int] | None = None,
         ring_for: float = 0.0,
         socket: ListenAddress | None = None,
+        answers: list[Authorized] | None = None,
+        attempts: Attempts | None = None,
     ) -> SentInvite:
         """Send an INVITE until somebody accepts, or nobody is left to ask.
 
@@ -125,9 +127,12 @@ class InviteSender:
             ring_for: s without a final response until it is cancelled, and has failed with
                 408 then; 0 waits for ever.
             socket: the listener to leave from.
+            answers: to a challenge of an INVITE before this one.
+            attempts: that they were counted in.
         """
         invite = SentInvite(self, request, next_hop, user, credentials, next_cseq, socket)
-        invite.begin(targets, contact_user, ring_for)
+        invite.attempts = attempts
+        invite.begin(targets, contact_user, ring_for, answers)
         return invite
 
 
@@ -137,11 +142,11 @@ class SentInvite:
 
     __slots__ = (
         "_acks",
-        "_attempts",
         "_cancel_reasons",
         "_client",
         "_credentials",
         "_gave_up",
+        "_is_ahead",
         "_next_cseq",
         "_next_hop",
         "_ringing",
@@ -152,6 +157,7 @@ class SentInvite:
         "_user",
         "_walk",
         "accepted",
+        "attempts",
         "authorized",
         "cancelled",
         "over",
@@ -182,7 +188,8 @@ class SentInvite:
         self._gave_up = False  # cancelled by our own clock
         self._cancel_reasons: list[bytes] = []
         self._acks: dict[bytes, AckOut | None] = {}  # by To tag; None: not acknowledged yet
-        self._attempts: Attempts | None = None
+        self._is_ahead = False  # what is authorized was sent before anybody asked
+        self.attempts: Attempts | None = None  # challenges answered so far
         self._told: SendOutcome | None = None  # the failure of the target tried last
         self._walk = TargetWalk(
             self,
@@ -200,26 +207,44 @@ class SentInvite:
         self.cancelled = False
         self.over = False  # a final response came, or none will
 
-    def begin(self, targets: list[Target] | None, contact_user: bytes, ring_for: float) -> None:
+    def begin(
+        self,
+        targets: list[Target] | None,
+        contact_user: bytes,
+        ring_for: float,
+        answers: list[Authorized] | None,
+    ) -> None:
         """Send to the first target; for ``InviteSender`` alone."""
         walk = self._walk
         walk.contact_user = contact_user
         if targets:
             for target in reversed(targets):
                 walk.put_first(target)
-        if self._credentials is not None and len(self._credentials):
+        if answers:
+            self.authorized = answers
+            walk.request = walk.request.branch_copy()
+            self._write_credentials(walk.request)
+        elif self._credentials is not None and len(self._credentials):
+            self.attempts = Attempts()
             self.authorized = authorize_ahead(
                 walk.request,
                 self._credentials,
                 nonces=self._sender.nonces,
-                peer=self._next_hop.raw,
+                peer=self.peer,
+                attempts=self.attempts,
             )
             if self.authorized:
+                self._is_ahead = True
                 walk.request = walk.request.branch_copy()
                 self._write_credentials(walk.request)
         if ring_for > 0.0:
             self._timer = self._sender.clock.callLater(ring_for, self._lose_patience)
         walk.go_on()
+
+    @property
+    def peer(self) -> bytes:
+        """Return the name that nonces of whoever is called are kept by."""
+        return self._next_hop.raw
 
     @property
     def flow(self) -> Flow | None:
@@ -383,27 +408,30 @@ class SentInvite:
         target = walk.target
         if credentials is None or target is None:
             return False
-        attempts = self._attempts
+        attempts = self.attempts
         if attempts is None:
             attempts = Attempts()
-            self._attempts = attempts
+            self.attempts = attempts
+        nonces = self._sender.nonces
         try:
             answer = authorize(
                 self.request,
                 response,
                 credentials,
                 attempts=attempts,
-                nonces=self._sender.nonces,
-                peer=self._next_hop.raw,
+                nonces=nonces,
+                peer=self.peer,
+                ahead=self.authorized if self._is_ahead else (),
             )
         except (FeatureError, UnsupportedChallenge, ParseError):
             return False
         kept = [
-            use_again(one, self.request, attempts)
+            use_again(one, self.request, attempts, nonces, self.peer)
             for one in self.authorized
             if one.name != answer.name or one.realm != answer.realm
         ]
         kept.append(answer)
+        self._is_ahead = False
         again = walk.request.branch_copy()
         number = again.cseq.number + 1 if self._next_cseq is None else self._next_cseq()
         again.set(CSEQ, b"%d INVITE" % number)

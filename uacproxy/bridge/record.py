@@ -1,0 +1,116 @@
+"""A confirmed call as a store keeps it: what BYE and re-INVITE need after a restart."""
+
+from __future__ import annotations
+
+import json
+from typing import Final, final
+
+from uacproxy.bridge.leg import Leg
+from uacproxy.dialog.ua_dialog import UaDialog, ua_dialog_of
+from uacproxy.errors import StoreCorrupt
+from uacproxy.sip.grammar import octets_of, text
+
+_VERSION: Final = 1
+
+
+@final
+class LegRecord:
+    """One leg of a record."""
+
+    __slots__ = ("allow", "dialog", "interval", "last_body", "we_refresh")
+
+    def __init__(
+        self,
+        dialog: UaDialog,
+        allow: list[bytes],
+        interval: int,
+        we_refresh: bool,
+        last_body: tuple[list[bytes], bytes] | None,
+    ) -> None:
+        self.dialog = dialog
+        self.allow = allow
+        self.interval = interval
+        self.we_refresh = we_refresh
+        self.last_body = last_body
+
+
+@final
+class CallRecord:
+    """What is written of a call."""
+
+    __slots__ = ("auth_source", "ends_at_utc", "inner", "outer", "started_at_utc")
+
+    def __init__(
+        self,
+        inner: LegRecord,
+        outer: LegRecord,
+        started_at_utc: float,
+        ends_at_utc: float,
+        auth_source: str,
+    ) -> None:
+        self.inner = inner
+        self.outer = outer
+        self.started_at_utc = started_at_utc
+        self.ends_at_utc = ends_at_utc
+        self.auth_source = auth_source
+
+
+def encode_call(
+    inner: Leg, outer: Leg, started_at_utc: float, ends_at_utc: float, auth_source: str
+) -> bytes:
+    """Return what a store keeps of a call."""
+    record = [
+        _VERSION,
+        _plain(inner),
+        _plain(outer),
+        started_at_utc,
+        ends_at_utc,
+        auth_source,
+    ]
+    return json.dumps(record, separators=(",", ":")).encode("ascii")
+
+
+def decode_call(value: bytes) -> CallRecord:
+    """Read what ``encode_call`` wrote.
+
+    Raises:
+        StoreCorrupt: it did not.
+    """
+    try:
+        record = json.loads(value)
+        if record[0] != _VERSION:
+            raise StoreCorrupt("call record of another version")
+        _, inner, outer, started, ends, auth_source = record
+        return CallRecord(_leg(inner), _leg(outer), float(started), float(ends), str(auth_source))
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        raise StoreCorrupt("call record cannot be read") from error
+
+
+def _plain(leg: Leg) -> list[object]:
+    body: list[object] = []
+    if leg.last_body is not None:
+        body = [[text(line) for line in leg.last_body[0]], text(leg.last_body[1])]
+    return [
+        leg.dialog.record(),
+        [text(method) for method in leg.peer_allow],
+        leg.timer.interval,
+        leg.timer.we_refresh,
+        body,
+    ]
+
+
+def _leg(record: list[object]) -> LegRecord:
+    dialog, allow, interval, we_refresh, body = record
+    if not isinstance(allow, list) or not isinstance(interval, int) or not isinstance(body, list):
+        raise StoreCorrupt("call record cannot be read")
+    last_body: tuple[list[bytes], bytes] | None = None
+    if body:
+        lines, octets = body
+        last_body = ([octets_of(line) for line in lines], octets_of(octets))
+    return LegRecord(
+        ua_dialog_of(dialog),
+        [octets_of(method) for method in allow],
+        interval,
+        bool(we_refresh),
+        last_body,
+    )
