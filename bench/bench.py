@@ -22,6 +22,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import registrations
 from load import Figures, hold_calls, measure
 from report import Kept, compare, medians_of, show, write
 from rich.console import Console
@@ -36,7 +37,7 @@ KEEPS_UP = 0.95  # of the rate asked for
 def main() -> int:
     """Run, print, write ``build/bench.json``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("workloads", nargs="*", help=f"of {' '.join(WORKLOADS)}; all without one")
+    parser.add_argument("workloads", nargs="*", help=f"of {' '.join(WORKLOADS)} w3; all if none")
     parser.add_argument("--rates", default="500,1000", help="units/s, comma separated")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--warm", type=float, default=4, help="s")
@@ -44,6 +45,8 @@ def main() -> int:
     parser.add_argument("--only", help="measure this system alone")
     parser.add_argument("--highest", action="store_true", help="search the highest rate too")
     parser.add_argument("--standing", type=int, default=0, help="calls set up before, never ended")
+    parser.add_argument("--accounts", type=int, default=20000, help="of W3")
+    parser.add_argument("--reg-rate", type=int, default=1000, help="REGISTERs/s of W3; 0: no limit")
     parser.add_argument("--json", default=str(ROOT / "build" / "bench.json"))
     parser.add_argument("--compare", help="an earlier bench.json to compare the last one with")
     arguments = parser.parse_args()
@@ -53,11 +56,15 @@ def main() -> int:
     if shutil.which("sipp") is None:
         console.print("make bench needs SIPp (Debian package sip-tester)")
         return 1
-    unknown = set(arguments.workloads) - set(WORKLOADS)
+    names = [*WORKLOADS, "w3"]
+    unknown = set(arguments.workloads) - set(names)
     if unknown:
-        parser.error(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(WORKLOADS)}")
+        parser.error(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     results = {}
-    for name in arguments.workloads or WORKLOADS:
+    for name in arguments.workloads or names:
+        if name == "w3":
+            results[name] = registrations.measure(console, arguments)
+            continue
         workload = WORKLOADS[name]
         kept, highest = run(console, workload, arguments)
         results[name] = medians_of(workload, kept, highest)

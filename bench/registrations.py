@@ -1,0 +1,254 @@
+"""W3: accounts of one table kept registered at one registrar, uacproxy and Kamailio.
+
+Three measurements, the registrar (``registrar.py``) on the load's core:
+
+- cold start: N accounts from SQLite, nothing in the store; how long until all are
+  registered, CPU of it per account, the most REGISTERs in a tenth of a second, what was
+  resent, and how much memory an account holds that is registered and idle;
+- steady state: bindings of a short interval; the most REGISTERs in a second over the
+  mean, and how many bindings had run out when they were renewed;
+- restart (ours): killed with everything registered; REGISTERs sent after the new start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from load import LOAD_CORE
+from processes import cpu, family, resident
+from rich.console import Console
+from rich.table import Table
+from systems import HERE, kamailio_command, running, uacproxy_command
+
+from uacproxy.accounts.schema import make_tables, uacreg_table
+
+FOLDER = HERE / "registrations"
+REGISTRAR = ("127.7.0.4", 5080)
+PASSWORD = "s3cret01"
+GIVE_UP = 180.0  # s, for all accounts to be registered
+IDLE = 5.0  # s, after which memory is looked at
+STEADY_ACCOUNTS = 2000
+STEADY_EXPIRES = 30  # s
+STEADY_SETTLES = 60  # s: a crowd disperses with each refresh
+STEADY_SECS = 40
+
+Figures = dict[str, float]
+
+
+def make_table(file: Path, accounts: int, expires: int) -> None:
+    """Make the table ``uacreg`` both read."""
+    engine = sqlalchemy.create_engine(f"sqlite:///{file}")
+    rows = [
+        {
+            "l_uuid": f"acc{number:06d}",
+            "l_username": f"user{number:06d}",
+            "l_domain": "pbx.example",
+            "r_username": f"49301{number:06d}",
+            "r_domain": "provider.example.net",
+            "realm": "provider.example.net",
+            "auth_username": f"49301{number:06d}",
+            "auth_password": PASSWORD,
+            "auth_ha1": "",
+            "auth_proxy": f"sip:{REGISTRAR[0]}:{REGISTRAR[1]}",
+            "expires": expires,
+            "flags": 0,
+            "reg_delay": 0,
+            "contact_addr": "",
+            "socket": "",
+        }
+        for number in range(accounts)
+    ]
+    with engine.begin() as connection:
+        make_tables(connection)
+        if rows:
+            connection.execute(sqlalchemy.insert(uacreg_table()), rows)
+    engine.dispose()
+
+
+class Registrar:
+    """The registrar's process, asked by datagram."""
+
+    def __init__(self) -> None:
+        self._asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._asking.bind((REGISTRAR[0], 0))
+        self._asking.settimeout(0.5)
+
+    def ask(self, what: bytes) -> dict[str, Any]:
+        """Return the answer to STATS or FORGET; a busy registrar is asked again."""
+        for _ in range(60):
+            self._asking.sendto(what, REGISTRAR)
+            try:
+                found: dict[str, Any] = json.loads(self._asking.recv(65535))
+            except (TimeoutError, ConnectionError):
+                continue
+            return found
+        sys.exit("the registrar does not answer")
+
+
+@contextmanager
+def registering(expires: int) -> Iterator[Registrar]:
+    """Run the registrar until the block ends."""
+    listen = f"{REGISTRAR[0]}:{REGISTRAR[1]}"
+    words = ["--listen", listen, "--password", PASSWORD, "--expires", str(expires)]
+    process = subprocess.Popen(
+        ["taskset", "-c", LOAD_CORE, sys.executable, str(HERE / "registrar.py"), *words]
+    )
+    try:
+        yield Registrar()
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def command_of(system: str, run: Path, database: Path, rate: int) -> list[str] | None:
+    """Return the command of one system; None: not installed."""
+    words = {"DATABASE": str(database), "RATE": str(rate)}
+    if system == "uacproxy":
+        return uacproxy_command(run, FOLDER / "uacproxy.ini", **words)
+    return kamailio_command(run, FOLDER / "kamailio.cfg", **words)
+
+
+def wait_for_all(registrar: Registrar, accounts: int) -> dict[str, Any]:
+    """Return the registrar's counts once all are registered, or when that lasts too long."""
+    until = time.monotonic() + GIVE_UP
+    while True:
+        seen = registrar.ask(b"STATS")
+        if seen["users"] >= accounts or time.monotonic() > until:
+            return seen
+        time.sleep(0.1)
+
+
+def most_within(slots: list[float], span: int) -> float:
+    """Return the most REGISTERs in ``span`` tenths of a second."""
+    counts = slots[1:]
+    return max((sum(counts[at : at + span]) for at in range(len(counts))), default=0)
+
+
+def empty_memory(system: str) -> float:
+    """Return the memory of a system without accounts, MB."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder)
+        make_table(run / "accounts.db", 0, 3600)
+        command = command_of(system, run, run / "accounts.db", 0)
+        assert command is not None
+        with running(command, run / "log") as pid:
+            time.sleep(IDLE)
+            return resident(family(pid))
+
+
+def cold_start(system: str, accounts: int, rate: int) -> Figures | None:
+    """Measure the cold start, and for ours the restart; None: not installed."""
+    with tempfile.TemporaryDirectory() as folder, registering(3600) as registrar:
+        run = Path(folder)
+        make_table(run / "accounts.db", accounts, 3600)
+        command = command_of(system, run, run / "accounts.db", rate)
+        if command is None:
+            return None
+        began = time.monotonic()
+        with running(command, run / "log") as pid:
+            seen = wait_for_all(registrar, accounts)
+            full = time.monotonic() - began
+            time.sleep(IDLE)
+            seen = registrar.ask(b"STATS")
+            pids = family(pid)
+            used, memory = cpu(pids)[2], resident(pids)
+            registrar.ask(b"FORGET")
+            if system == "uacproxy":
+                os.kill(pid, signal.SIGKILL)
+        got = {
+            "accounts": float(accounts),
+            "registered": float(seen["users"]),
+            "s_to_full": full,
+            "us_per_account": used / accounts * 1e6,
+            "kb_per_account": (memory - empty_memory(system)) * 1024 / accounts,
+            "registers": float(seen["registers"]),
+            "resent": float(seen["resent"]),
+            "most_in_100_ms": float(most_within(seen["slots"], 1)),
+            "most_in_1_s": float(most_within(seen["slots"], 10)),
+        }
+        if system == "uacproxy":
+            with running(command, run / "log"):
+                time.sleep(IDLE * 2)
+                got["after_restart"] = float(registrar.ask(b"STATS")["registers"])
+        return got
+
+
+def steady_state(system: str) -> Figures | None:
+    """Measure how even the refreshes are; None: not installed."""
+    with tempfile.TemporaryDirectory() as folder, registering(STEADY_EXPIRES) as registrar:
+        run = Path(folder)
+        make_table(run / "accounts.db", STEADY_ACCOUNTS, STEADY_EXPIRES)
+        command = command_of(system, run, run / "accounts.db", 0)
+        if command is None:
+            return None
+        with running(command, run / "log") as pid:
+            wait_for_all(registrar, STEADY_ACCOUNTS)
+            time.sleep(STEADY_SETTLES)
+            registrar.ask(b"FORGET")
+            before = cpu(family(pid))[2]
+            time.sleep(STEADY_SECS)
+            seen = registrar.ask(b"STATS")
+            used = cpu(family(pid))[2] - before
+        mean = seen["registers"] / STEADY_SECS
+        return {
+            "registers_per_s": mean,
+            "peak_over_mean": most_within(seen["slots"], 10) / mean if mean else float("nan"),
+            "lapsed": float(seen["lapsed"]),
+            "us_per_register": used / max(seen["registers"], 1) * 1e6,
+        }
+
+
+def measure(console: Console, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Run W3, print it and return it for ``bench.json``."""
+    result: dict[str, Any] = {}
+    for system in ("uacproxy", "kamailio"):
+        if arguments.only not in (None, system):
+            continue
+        rounds: list[Figures] = []
+        for turn in range(arguments.rounds):
+            got = cold_start(system, arguments.accounts, arguments.reg_rate)
+            if got is None:
+                console.print(f"{system} is not installed: not measured")
+                break
+            console.print(
+                f"w3 round {turn + 1} {system:9s}: {got['registered']:.0f} registered in "
+                f"{got['s_to_full']:.1f} s, {got['us_per_account']:.0f} us and "
+                f"{got['kb_per_account']:.1f} kB each, "
+                f"at most {got['most_in_100_ms']:.0f} in 100 ms"
+            )
+            rounds.append(got)
+        if rounds:
+            steady = steady_state(system) or {}
+            medians = {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
+            result[system] = {**medians, **steady}
+    show(console, result)
+    return result
+
+
+def show(console: Console, result: dict[str, Any]) -> None:
+    """Print what was measured, a figure a line."""
+    table = Table(title="W3, accounts kept registered: medians")
+    table.add_column("figure")
+    for system in result:
+        table.add_column(system, justify="right")
+    keys = dict.fromkeys(key for figures in result.values() for key in figures)
+    for key in keys:
+        shown = [result[system].get(key) for system in result]
+        table.add_row(
+            key.replace("_", " "), *("-" if one is None else f"{one:,.2f}" for one in shown)
+        )
+    console.print(table)
