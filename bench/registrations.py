@@ -40,7 +40,7 @@ FOLDER = HERE / "registrations"
 REGISTRAR = ("127.7.0.4", 5080)
 PASSWORD = "s3cret01"
 GIVE_UP = 180.0  # s, for all accounts to be registered
-IDLE = 5.0  # s, after which memory is looked at
+IDLE = 12.0  # s, after which memory is looked at: transactions have ended by then
 STEADY_ACCOUNTS = 2000
 STEADY_EXPIRES = 30  # s
 STEADY_SETTLES = 60  # s: a crowd disperses with each refresh
@@ -182,7 +182,7 @@ def cold_start(system: str, accounts: int, rate: int) -> Figures | None:
         }
         if system == "uacproxy":
             with running(command, run / "log"):
-                time.sleep(IDLE * 2)
+                time.sleep(IDLE)
                 got["after_restart"] = float(registrar.ask(b"STATS")["registers"])
         return got
 

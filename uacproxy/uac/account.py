@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Final, Protocol, final
 
 from uacproxy.errors import FeatureError, UacproxyError
@@ -35,6 +36,11 @@ OPTIONAL: Final = ("realm", "auth_password", "auth_ha1", "contact_addr", "contac
 NUMBERS: Final = ("id", "expires", "flags", "reg_delay")
 NEVER_UNSET: Final = ("l_uuid", "r_domain")  # no REGISTER can be made without
 COLUMNS: Final = (*REQUIRED, *OPTIONAL, *NUMBERS)
+
+_ALIKE: Final = frozenset(
+    ("l_domain", "r_domain", "realm", "auth_proxy", "contact_addr", "contact_user", "socket")
+)
+"""Columns in which many accounts have the same text: each text is kept once."""
 
 _HEX: Final = frozenset("0123456789abcdef")
 _HA1_LENGTHS: Final = (32, 64)  # MD5, SHA-256 and SHA-512-256
@@ -139,6 +145,7 @@ def check_row(row: Mapping[str, object], settings: Sequence[tuple[str, str]] = (
     ha1 = text["auth_ha1"].lower()
     if ha1 and (len(ha1) not in _HA1_LENGTHS or not _HEX.issuperset(ha1)):
         raise BadRow(l_uuid, "auth_ha1", "is not 32 or 64 hexadecimal digits")
+    same = text["auth_username"] == text["r_username"]  # as it mostly is: kept once then
     return Account(
         l_uuid=text["l_uuid"],
         l_username=text["l_username"],
@@ -146,7 +153,7 @@ def check_row(row: Mapping[str, object], settings: Sequence[tuple[str, str]] = (
         r_username=text["r_username"],
         r_domain=text["r_domain"],
         realm=text["realm"],
-        auth_username=text["auth_username"],
+        auth_username=text["r_username"] if same else text["auth_username"],
         auth_password=text["auth_password"],
         auth_ha1=ha1,
         auth_proxy=text["auth_proxy"],
@@ -169,6 +176,8 @@ def _text(value: object, l_uuid: str, column: str) -> str:
         text.encode()  # a surrogate stands for an octet that is not UTF-8
     except UnicodeError:
         raise BadRow(l_uuid, column, "is not UTF-8") from None
+    if column in _ALIKE:
+        text = intern(text)
     if column != "auth_password":  # which is only ever hashed
         for character in text:
             if character < " " or character == "\x7f":
