@@ -516,7 +516,8 @@ def test_a_branch_failure_route_may_take_its_time() -> None:
     world.receive(challenge(last_of(world, CALLEE, b"INVITE")), CALLEE)
     world.receive(answer(last_of(world, OTHER, b"INVITE"), 404), OTHER)
     assert responses_to(world, CALLER, b"INVITE") == [100]
-    world.resume()
+    world.resume(1)
+    assert responses_to(world, CALLER, b"INVITE") == [100]
     world.resume()
     again = last_of(world, CALLEE, b"INVITE")
     assert is_right(again)
