@@ -123,7 +123,13 @@ class Application:
         management = self._config.management
         parts = self.parts
         operations = Operations(
-            Views(registrations=parts.registrations, dialogs=parts, stats=self, service=self)
+            Views(
+                registrations=parts.registrations,
+                dialogs=parts,
+                stats=self,
+                service=self,
+                editor=parts.editor,
+            )
         )
         if management.amp:
             door = await listen(self._reactor, management.amp, amp_factory(operations), key="amp")

@@ -19,6 +19,7 @@ from twisted.internet.task import cooperate
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
+from uacproxy.accounts.editor import AccountEditor
 from uacproxy.accounts.sql import SqlAccountSource
 from uacproxy.accounts.subscribers import SqlSubscribers
 from uacproxy.bridge.calls import Calls
@@ -120,6 +121,7 @@ class Parts:
         self._domains = frozenset(octets_of(name.lower()) for name in config.sip.domains)
         self._made_key = b""  # of the sealed codec, where no password is set
         self.is_built = False
+        self.editor: AccountEditor | None = None  # of the accounts, where reg_db_url is set
         self._to_close: list[Callable[[], Deferred[None]]] = []  # what was opened, in order
 
     def open_store(self) -> None:
@@ -378,6 +380,10 @@ class Parts:
                 uac.reg_db_url, uac.reg_db_table, run_in_thread=self._in_thread, log=self.log
             )
             self._to_close.append(source.close)
+            self.editor = AccountEditor(
+                uac.reg_db_url, uac.reg_db_table, run_in_thread=self._in_thread
+            )
+            self._to_close.append(self.editor.close)
         return RegistrationTable(
             settings=uac,
             source=source,

@@ -17,7 +17,7 @@ from tests.unit.test_registrations import Bench as Registered
 from tests.unit.test_registrations import challenged_or_ok
 from uacproxy.errors import StoreUnavailable
 from uacproxy.manage.operations import Operations
-from uacproxy.manage.verb import Fault, Later, Value, Views
+from uacproxy.manage.verb import Fault, Later, Rows, Value, Views
 from uacproxy.sip.names import AUTHORIZATION
 from uacproxy.uac.account import Account
 from uacproxy.uac.registration_states import RegistrationState as State
@@ -40,7 +40,7 @@ class Bench(Registered):
             return str(fault)
         if not isinstance(result, Later):
             return result
-        answers: list[Value | Fault] = []
+        answers: list[Value | Rows | Fault] = []
         result.begin(answers.append, answers.append)
         self.clock.advance(0)
         answer = answers[0]

@@ -35,7 +35,7 @@ from uacproxy.manage.endpoint import listen
 
 def uacctl(*words: str, at: str = "", cwd: Path = ROOT) -> Deferred[tuple[int, str, str]]:
     """Run the command, told ``at`` by the environment: exit status, output, errors."""
-    argv = [sys.executable, "-m", "uacproxy.manage.ctl", *words]
+    argv = [sys.executable, "-m", "uacproxy.uacctl", *words]
     return spawn(argv, cwd=cwd, env={"UACCTL_CONNECT": at}).ended
 
 
@@ -347,7 +347,7 @@ async def test_help_needs_no_service(path: Path) -> None:
 async def test_a_reader_that_has_seen_enough_ends_the_dump_in_peace(path: Path) -> None:
     async with serving(SmallService(records=2000), f"unix:{path}"):
         command = (
-            f"set -o pipefail; {sys.executable} -m uacproxy.manage.ctl "
+            f"set -o pipefail; {sys.executable} -m uacproxy.uacctl "
             f"--json --connect unix:{path} uac.reg_dump | head -c 10"
         )
         status, out, err = await spawn(["/bin/bash", "-c", command]).ended

@@ -96,6 +96,9 @@ class SmallService:
         else:
             then(Reloaded(1, 2, 3, 4, 5))
 
+    def catch_up(self) -> None:
+        self.asked.append(("catch_up",))
+
     def refresh(self, l_uuid: str, then: Callable[[bool], None], failed: Failed) -> None:
         if self.source_error is not None:
             failed(self.source_error)

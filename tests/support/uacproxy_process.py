@@ -24,7 +24,7 @@ from tests.support.free_ports import LOOPBACK, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {"PYTHONPATH": str(ROOT)}
-UACCTL = [sys.executable, "-m", "uacproxy.manage.ctl"]
+UACCTL = [sys.executable, "-m", "uacproxy.uacctl"]
 SETTLES_WITHIN = 30.0  # s, for what an operator has asked for to become true
 
 

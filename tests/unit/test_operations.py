@@ -13,7 +13,7 @@ from tests.support.small_service import SmallService, operations_of, record
 from uacproxy.errors import ScriptError, StoreUnavailable
 from uacproxy.manage.operations import VERBS
 from uacproxy.manage.records import shown_record
-from uacproxy.manage.verb import Fault, Later, Parting, Value
+from uacproxy.manage.verb import Fault, Later, Parting, Rows, Value
 
 MANUAL = Path(__file__).parents[2] / "docs" / "management.md"
 
@@ -47,7 +47,7 @@ def answer(service: SmallService, verb: str, *arguments: str) -> Any:
         result.act()
         return result.value
     if isinstance(result, Later):
-        answers: list[Value | Fault] = []
+        answers: list[Value | Rows | Fault] = []
         result.begin(answers.append, answers.append)
         if isinstance(answers[0], Fault):
             raise answers[0]

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import partial
 from typing import Any, Final, Literal, NamedTuple, NoReturn, cast, final
 
 from twisted.internet.defer import Deferred
@@ -25,7 +26,7 @@ from twisted.protocols import amp
 from twisted.python.failure import Failure
 
 from uacproxy.manage.operations import Operations
-from uacproxy.manage.verb import Fault, Later, Parting, Value
+from uacproxy.manage.verb import Fault, Later, Parting, Rows, Value
 
 PAGE_OCTETS: Final = 60_000  # of the 65,535 that an AMP value may have
 MAX_LISTS: Final = 4  # half-read lists a connection may have
@@ -192,6 +193,9 @@ class _Verbs(amp.CommandLocator):
         result = self._operations.call(verb, arguments)
         if isinstance(result, Later):
             return self._later(verb, result)
+        return self._answer(verb, result)
+
+    def _answer(self, verb: str, result: Value | Rows | Parting) -> dict[str, bytes]:
         if isinstance(result, Iterator):
             self._opened += 1
             return self._page(b"%d" % self._opened, _HalfRead(verb, result))
@@ -200,9 +204,8 @@ class _Verbs(amp.CommandLocator):
             result = result.value
         return _value_page(result)
 
-    @staticmethod
-    def _later(verb: str, result: Later) -> Deferred[dict[str, bytes]]:
-        answer: Deferred[Value] = Deferred()
+    def _later(self, verb: str, result: Later) -> Deferred[dict[str, bytes]]:
+        answer: Deferred[Value | Rows] = Deferred()
 
         def refused(failure: Failure) -> NoReturn:
             if isinstance(failure.value, Fault):
@@ -211,7 +214,7 @@ class _Verbs(amp.CommandLocator):
             raise Refused("500 Internal error, see the log of the service")
 
         result.begin(answer.callback, answer.errback)
-        return answer.addCallback(_value_page).addErrback(refused)
+        return answer.addCallback(partial(self._answer, verb)).addErrback(refused)
 
     def _next_page(self, verb: str, cursor: bytes) -> dict[str, bytes]:
         half_read = self._half_read.get(cursor)

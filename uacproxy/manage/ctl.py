@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, Final, NoReturn, final
 
 from twisted.internet.defer import TimeoutError as NoAnswer
@@ -22,7 +22,9 @@ from twisted.internet.task import react
 from twisted.protocols.amp import AMP, AmpError
 
 from uacproxy import __version__
-from uacproxy.manage.amp import ask
+from uacproxy.errors import OwnMistake
+from uacproxy.manage import account_command
+from uacproxy.manage.amp import Page, ask
 from uacproxy.manage.endpoint import client_description
 from uacproxy.manage.operations import VERBS, unknown_verb
 from uacproxy.manage.screen import JsonScreen, PlainScreen, Screen, stop_writing
@@ -38,8 +40,22 @@ UNAVAILABLE: Final = 69
 INTERRUPTED: Final = 130
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb and return the exit status; the reactor of the process is used up by it."""
+def main(
+    argv: Sequence[str] | None = None,
+    open_database: Callable[[str], account_command.Ask] | None = None,
+) -> int:
+    """Run one verb and return the exit status; the reactor of the process is used up by it.
+
+    Args:
+        argv: the words; None for those of the process.
+        open_database: opens the database of accounts that an ini file names, for
+            ``account --config``; None where that cannot be done.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if "account" in words:
+        before = words[: words.index("account")]
+        if not [word for word in before if word == "help"]:
+            return _account(words, open_database)
     parser = _parser()
     try:
         options = parser.parse_intermixed_args(argv)
@@ -61,23 +77,94 @@ def main(argv: Sequence[str] | None = None) -> int:
         screen = JsonScreen(sys.stdout)
     else:
         screen = PlainScreen(sys.stdout, VERBS[verb].columns)
-    visit = _Visit(endpoint, verb, arguments, screen)
+
+    async def talk(ask_for: Ask) -> int:
+        shape = "value"
+        async for shape, content in ask_for(verb, arguments):
+            if shape == "list":
+                screen.rows(content)
+            else:
+                screen.value(content)
+        if shape == "list":
+            screen.end()
+        return DONE
+
+    return _visited(endpoint, talk)
+
+
+def _account(
+    words: Sequence[str], open_database: Callable[[str], account_command.Ask] | None
+) -> int:
+    """Run ``uacctl account ...``, through the service or on the database itself."""
+    parser = _common(_Parser(prog="uacctl"))
+    account = parser.add_subparsers(dest="verb", required=True).add_parser("account")
+    account_command.add_arguments(account)
+    try:
+        options = parser.parse_args(words)
+        endpoint = client_description(options.connect)
+    except ValueError as error:
+        print(f"uacctl: error: --connect: {error}", file=sys.stderr)
+        return USAGE
+    except SystemExit as stop:  # argparse has said why
+        return stop.code if isinstance(stop.code, int) else USAGE
+
+    async def talk(ask_for: Ask) -> int:
+        async def asked(verb: str, arguments: Sequence[str]) -> Any:
+            rows: list[Any] = []
+            async for shape, content in ask_for(verb, arguments):
+                if shape == "value":
+                    return content
+                rows += content
+            return rows
+
+        return await account_command.run(options, asked, sys.stdout, sys.stderr)
+
+    try:
+        if not options.config or open_database is None:
+            return _visited(endpoint, talk)
+        asked = open_database(options.config)
+        return _at_once(account_command.run(options, asked, sys.stdout, sys.stderr))
+    except account_command.WrongUsage as error:
+        print(f"uacctl: error: {error}", file=sys.stderr)
+        return USAGE
+    except Fault as fault:
+        print(fault, file=sys.stderr)
+        return FAULT
+
+
+def _at_once(work: Coroutine[Any, Any, int]) -> int:
+    """Run a coroutine that never has to wait."""
+    try:
+        work.send(None)
+    except StopIteration as stop:
+        return int(stop.value)
+    raise OwnMistake("the database has made us wait")
+
+
+def _visited(endpoint: str, talk: Talk) -> int:
+    visit = _Visit(endpoint, talk)
     try:
         react(visit.run)
     except SystemExit:
-        return visit.status
+        pass
+    if visit.mistake is not None:
+        raise visit.mistake
+    return visit.status
+
+
+Ask = Callable[[str, Sequence[str]], AsyncIterator[Page]]
+Talk = Callable[[Ask], Coroutine[Any, Any, int]]
 
 
 @final
 class _Visit:
-    """One connection, one verb; ``status`` says how it went."""
+    """One connection and what is said over it; ``status`` says how it went."""
 
-    def __init__(self, endpoint: str, verb: str, arguments: Sequence[str], screen: Screen) -> None:
+    def __init__(self, endpoint: str, talk: Talk) -> None:
         self.status = INTERRUPTED
+        self.mistake: account_command.WrongUsage | None = None
         self._endpoint = endpoint
-        self._verb = verb
-        self._arguments = arguments
-        self._screen = screen
+        self._talk = talk
 
     async def run(self, reactor: Any) -> None:
         try:
@@ -91,9 +178,14 @@ class _Visit:
             self._ended(UNAVAILABLE, _unreachable(self._endpoint, _reason(error)))
             return
         try:
-            await self._talk(reactor, connection)
+            self.status = await self._talk(
+                lambda verb, arguments: ask(
+                    connection, verb, arguments, patience=PATIENCE, clock=reactor
+                )
+            )
             sys.stdout.flush()
-            self.status = DONE
+        except account_command.WrongUsage as mistake:
+            self.mistake = mistake
         except Fault as fault:
             sys.stdout.flush()
             self._ended(FAULT, str(fault))
@@ -108,17 +200,6 @@ class _Visit:
             self._ended(UNAVAILABLE, _unreachable(self._endpoint, why))
         finally:
             connection.transport.loseConnection()
-
-    async def _talk(self, reactor: Any, connection: AMP) -> None:
-        pages = ask(connection, self._verb, self._arguments, patience=PATIENCE, clock=reactor)
-        shape = "value"
-        async for shape, content in pages:
-            if shape == "list":
-                self._screen.rows(content)
-            else:
-                self._screen.value(content)
-        if shape == "list":
-            self._screen.end()
 
     def _ended(self, status: int, words: str) -> None:
         self.status = status
@@ -153,6 +234,13 @@ def _parser() -> argparse.ArgumentParser:
         description="Operate a running uacproxy.",
         epilog="Exit status: 0 done, 1 the service answered a fault, 2 usage, 69 no service.",
     )
+    _common(parser)
+    parser.add_argument("verb", metavar="VERB", help="uacctl help lists them")
+    parser.add_argument("arguments", metavar="ARGUMENT", nargs="*")
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument(
         "--connect",
         metavar="ENDPOINT",
@@ -162,8 +250,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="answer as one JSON text")
     parser.add_argument("--version", action="version", version=f"uacctl {__version__}")
-    parser.add_argument("verb", metavar="VERB", help="uacctl help lists them")
-    parser.add_argument("arguments", metavar="ARGUMENT", nargs="*")
     return parser
 
 
@@ -174,6 +260,7 @@ def _help(parser: argparse.ArgumentParser, names: Sequence[str]) -> int:
         widest = max(len(verb.usage) for verb in VERBS.values())
         for verb in VERBS.values():
             print(f"  {verb.usage:{widest}}  {verb.doc}")
+        print("\nAccounts are edited with: uacctl account add|set|remove|list|import|export --help")
         return DONE
     for name in names:
         if name not in VERBS:
@@ -183,7 +270,3 @@ def _help(parser: argparse.ArgumentParser, names: Sequence[str]) -> int:
         for argument in verb.arguments:
             print(f"  {argument.name.upper()} ({argument.type_name}): {argument.doc}")
     return DONE
-
-
-if __name__ == "__main__":
-    sys.exit(main())

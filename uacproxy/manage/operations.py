@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from typing import Final, final
 
 from uacproxy.errors import ScriptError
+from uacproxy.manage.account_verbs import ACCOUNT_VERBS
 from uacproxy.manage.registration_verbs import REGISTRATION_VERBS
 from uacproxy.manage.verb import Fault, Parting, Result, Rows, Value, Verb, Views
 
@@ -83,6 +84,7 @@ VERBS: Final[dict[str, Verb]] = {
     for verb in (
         Verb("stats", "Counters and gauges by dotted name.", _stats),
         *REGISTRATION_VERBS,
+        *ACCOUNT_VERBS,
         Verb("dialogs", "The dialogs in progress.", _dialogs),
         Verb(
             "reload-script",

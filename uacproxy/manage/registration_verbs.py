@@ -53,7 +53,7 @@ def _reg_unregister(views: Views, attr: str, value: str) -> Value:
 def _reg_reload(views: Views) -> Later:
     registrations = _registrations(views)
 
-    def begin(then: Callable[[Value], None], failed: Callable[[Fault], None]) -> None:
+    def begin(then: Callable[[Value | Rows], None], failed: Callable[[Fault], None]) -> None:
         def reloaded(what: Reloaded) -> None:
             then(dict(what._asdict()))
 
@@ -70,7 +70,7 @@ def _reg_refresh(views: Views, l_uuid: str) -> Later:
     if not l_uuid:
         raise Fault(400, "Invalid Parameter Values")
 
-    def begin(then: Callable[[Value], None], failed: Callable[[Fault], None]) -> None:
+    def begin(then: Callable[[Value | Rows], None], failed: Callable[[Fault], None]) -> None:
         def refreshed(is_there: bool) -> None:
             if is_there:
                 then({})

@@ -7,7 +7,7 @@ that JSON can say, or an iterator of records where a list may be long, or raises
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, final
 
@@ -47,6 +47,9 @@ class RegistrationView(Protocol):
     ) -> None:
         """Read all rows again."""
 
+    def catch_up(self) -> None:
+        """Read all rows again, because they were written."""
+
     def refresh(
         self, l_uuid: str, then: Callable[[bool], None], failed: Callable[[UacproxyError], None]
     ) -> None:
@@ -82,6 +85,33 @@ class RegistrationView(Protocol):
 
     def explain(self, l_uuid: str) -> str | None:
         """Return the state, the last exchange and the next action in words; None: unknown."""
+
+
+class EditorView(Protocol):
+    """The table of accounts, to be written."""
+
+    def put(
+        self,
+        mode: str,
+        rows: Sequence[Mapping[str, str]],
+        then: Callable[[list[tuple[int, str]]], None],
+        failed: Callable[[UacproxyError], None],
+    ) -> None:
+        """Write accounts, all or none; ``then`` gets what is wrong by number of the row."""
+
+    def remove(
+        self, l_uuid: str, then: Callable[[bool], None], failed: Callable[[UacproxyError], None]
+    ) -> None:
+        """Delete an account; False: there is none."""
+
+    def rows(
+        self,
+        then: Callable[[list[dict[str, object]]], None],
+        failed: Callable[[UacproxyError], None],
+        *,
+        secrets: bool,
+    ) -> None:
+        """Give all accounts as they are in the table."""
 
 
 class DialogView(Protocol):
@@ -128,7 +158,7 @@ class Parting:
 class Later:
     """An answer that takes its time; ``begin`` calls exactly one of the two, once."""
 
-    begin: Callable[[Callable[[Value], None], Callable[[Fault], None]], None]
+    begin: Callable[[Callable[[Value | Rows], None], Callable[[Fault], None]], None]
 
 
 Result = Value | Rows | Parting | Later
@@ -142,6 +172,7 @@ class Views:
     dialogs: DialogView
     stats: StatsView
     service: ServiceView
+    editor: EditorView | None = None  # None: no reg_db_url
 
 
 @dataclass(frozen=True)

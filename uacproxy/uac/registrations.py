@@ -586,6 +586,11 @@ class RegistrationTable:
         if self.loader is not None:
             self.loader.reload(then, failed)
 
+    def catch_up(self) -> None:
+        """Read all rows again, because they have changed; see ``AccountLoader.catch_up``."""
+        if self.loader is not None:
+            self.loader.catch_up()
+
     def refresh(self, l_uuid: str, then: Callable[[bool], None], failed: Failed) -> None:
         """Read one row again; see ``AccountLoader.refresh``."""
         if self.loader is not None:
