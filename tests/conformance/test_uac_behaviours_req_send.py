@@ -249,3 +249,16 @@ def main(ctx):
     reply(world, 503)
     assert world.kinds_to(OTHER) == ["OPTIONS"]
     assert world.counters.script_errors == 0
+
+
+def test_what_is_written_after_sending_or_in_an_event_does_not_reach_the_next_event() -> None:
+    """The module keeps one buffer a process, which every event writes over."""
+    source = HEAD.replace(
+        "@request_route", '    ctx["$uac_req(evparam)"] = "of an event"\n@request_route'
+    )
+    after = '    ctx.uac.req_send()\n    ctx["$uac_req(evparam)"] = "later"\n    return Drop()\n'
+    world = World(source + LOGIN + after)
+    world.receive(invite(method=b"MESSAGE"))
+    reply(world, 401, CHALLENGE)
+    reply(world, 200)
+    assert heard(world) == ["heard 401 1 401 mine OPTIONS", "heard 200 1 200 mine OPTIONS"]

@@ -300,7 +300,7 @@ async def test_the_listener_that_leads_to_the_peer_is_chosen() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_request_leaves_by_the_listener_named_and_by_no_other() -> None:
-    words = ("udp:127.0.0.1:0", "udp:127.0.0.2:0", "udp:[::1]:0", "tcp:127.0.0.2:0")
+    words = ("udp:127.0.0.1:0", "udp:127.0.0.2:0", "udp:[0:0::1]:0", "tcp:127.0.0.2:0")
     async with Service(*words) as service, UdpPeer() as peer:
         first, second, six, stream = service.sockets.local_addresses
         target = Target(UDP, *peer.address)

@@ -368,3 +368,13 @@ def test_the_same_call_twice_and_too_many_are_refused() -> None:
         world.let(0.1)
         assert world.log.lines[-1] == f"503 {why}"
         nothing_is_left(world)
+
+
+def test_a_number_spent_on_a_challenge_is_not_used_again() -> None:
+    world = call("    await dialog.request('INFO')\n    dialog.bye()\n")
+    says(world, 200)
+    challenge = b'WWW-Authenticate: Digest realm="r", nonce="n1", qop="auth"\r\n'
+    world.receive(answer(world.last_to(CALLEE), 401, fields=challenge), CALLEE)
+    world.receive(answer(world.last_to(CALLEE), 200), CALLEE)
+    numbers = [(one.method, one.cseq.number) for one in world.sent_to(CALLEE)[2:]]
+    assert numbers == [(b"INFO", 11), (b"INFO", 12), (b"BYE", 13)]
