@@ -246,7 +246,6 @@ class Parts:
             invites=self.invites,
             requests=self.requests,
             clock=self.clock,
-            random=self.random,
             t1=sip.t1,
             t2=sip.t2,
             lifetime=config.dialog.lifetime,

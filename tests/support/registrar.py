@@ -247,6 +247,7 @@ class ScriptedRegistrar:
         *,
         target: Target | None = None,
         socket: ListenAddress | None = None,
+        contact_user: bytes = b"",
     ) -> Answering:
         self.requests.append(request)
         self.at.append(self.clock.seconds())

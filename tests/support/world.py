@@ -201,7 +201,6 @@ class World:
             ),
             requests=self.requests,
             clock=self.clock,
-            random=self.random,
             lifetime=3600.0,
             most=max_requests,
         )

@@ -378,3 +378,13 @@ def test_a_number_spent_on_a_challenge_is_not_used_again() -> None:
     world.receive(answer(world.last_to(CALLEE), 200), CALLEE)
     numbers = [(one.method, one.cseq.number) for one in world.sent_to(CALLEE)[2:]]
     assert numbers == [(b"INFO", 11), (b"INFO", 12), (b"BYE", 13)]
+
+
+def test_what_has_a_route_is_only_on_its_way_to_us() -> None:
+    world = call()
+    says(world, 200)
+    passing = from_far(world, b"BYE", fields=b"Route: <sip:192.0.2.100;lr>\r\n")
+    assert passing is not None
+    assert len(world.own_calls) == 1
+    from_far(world, b"BYE", 2)
+    assert len(world.own_calls) == 0

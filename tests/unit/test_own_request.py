@@ -64,6 +64,7 @@ def sent(message: Message) -> Message:
         ("hdrs", "X: a\rb", "has a control character in line 1"),
         ("hdrs", "Max-Forwards: many", "has a Max-Forwards that is not one number"),
         ("hdrs", "Route: <", "has a malformed Route"),
+        ("hdrs", "Contact: <", "has a malformed Contact"),
         ("hdrs", "X: 1\r\n" * 300, "has more than 200 header fields"),
         ("hdrs", "X:" + "1" * 40000, "is longer than"),
         ("body", "x" * 60001, "is longer than"),
@@ -183,3 +184,18 @@ def test_any_keys_make_a_sound_request_of_the_fields_we_meant_or_an_error(
 def test_credentials_fit_any_realm() -> None:
     (credential,) = made(auser="alice", apasswd="secret").credentials
     assert credential.fits(b"whatever")
+
+
+@pytest.mark.parametrize("hdrs", ["Supported: replaces, 100rel", "k: timer", "Require:100REL"])
+def test_a_call_promises_nothing_that_would_not_be_kept(hdrs: str) -> None:
+    with pytest.raises(BadKey, match="promises"):
+        made(method="INVITE", hdrs=hdrs)
+    assert made(method="OPTIONS", hdrs=hdrs)
+    assert made(method="INVITE", hdrs="Supported: replaces")
+
+
+@pytest.mark.parametrize("method", ["INVITE", "SUBSCRIBE", "REFER"])
+def test_a_request_that_may_begin_a_dialog_gets_a_contact_unless_it_has_one(method: str) -> None:
+    assert made(method=method).contact_user
+    assert not made(method=method, hdrs="m: <sip:us@here.example>").contact_user
+    assert not made(method="MESSAGE").contact_user

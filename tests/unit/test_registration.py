@@ -56,6 +56,7 @@ class Held:
         *,
         target: Target | None = None,
         socket: ListenAddress | None = None,
+        contact_user: bytes = b"",
     ) -> Held:
         assert self.notify is None, "a second REGISTER"
         self.sent.append(request)

@@ -265,3 +265,9 @@ def test_a_handler_sleeps_while_the_rest_goes_on() -> None:
 def test_nobody_sleeps_for_ever(seconds: str) -> None:
     world = run(f"    await ctx.sleep({seconds})\n")
     assert "route.py:5" in world.log.lines[0]
+
+
+def test_a_subscription_has_a_contact_of_the_flow_it_leaves_by() -> None:
+    world = run("    ctx.uac.req_send(method='SUBSCRIBE', ruri='sip:192.0.2.2')\n", "def")
+    contact = world.last_to(CALLEE).need(b"contact")
+    assert contact.startswith(b"<sip:") and contact.endswith(b"@192.0.2.100:5060>")

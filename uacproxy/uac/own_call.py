@@ -92,7 +92,7 @@ class OwnCall:
             own.message,
             own.next_hop,
             self,
-            contact_user=b"" if own.message.has(CONTACT) else calls.random.token(),
+            contact_user=own.contact_user,
             credentials=own.credentials,
             socket=own.socket,
         )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final, final
 
 from uacproxy.errors import ParseError
-from uacproxy.ports import Clock, Random
+from uacproxy.ports import Clock
 from uacproxy.sip.build import build_response
 from uacproxy.sip.grammar import is_token, octets_of
 from uacproxy.sip.message import Message
+from uacproxy.sip.names import ROUTE
 from uacproxy.sip.parse import describe
 from uacproxy.transaction.server import ServerTransaction
 from uacproxy.uac.invite import InviteSender
@@ -30,7 +31,6 @@ class OwnCalls:
         invites: sends their INVITEs.
         requests: sends everything else inside them.
         clock: of how long they may ring and last.
-        random: for their Contacts.
         t1: s, and so are ``t2`` and ``lifetime``.
         most: of them at a time; a further one fails at once.
     """
@@ -41,7 +41,6 @@ class OwnCalls:
         invites: InviteSender,
         requests: OwnRequests,
         clock: Clock,
-        random: Random,
         t1: float = 0.5,
         t2: float = 4.0,
         lifetime: float = LIFETIME,
@@ -49,7 +48,6 @@ class OwnCalls:
     ) -> None:
         self.invites = invites
         self.clock = clock
-        self.random = random
         self.t1 = t1
         self.t2 = t2
         self.lifetime = lifetime
@@ -130,7 +128,7 @@ class OwnCalls:
         return True
 
     def _call_of(self, request: Message) -> OwnCall | None:
-        if not self._calls:
+        if not self._calls or request.has(ROUTE):  # with a Route it is only on its way to us
             return None
         tag = request.to.tag
         return self._calls.get((request.call_id, tag)) if tag else None

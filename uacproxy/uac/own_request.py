@@ -15,16 +15,19 @@ from uacproxy.settings import ListenAddress, parse_listen
 from uacproxy.sip.build import build_request
 from uacproxy.sip.grammar import LARGEST, is_digits, is_token, octets_of
 from uacproxy.sip.message import Message
-from uacproxy.sip.name_addr import parse_name_addr
+from uacproxy.sip.name_addr import NameAddr, parse_name_addr
 from uacproxy.sip.names import (
     CALL_ID,
+    CONTACT,
     CONTENT_LENGTH,
     CONTENT_TYPE,
     CSEQ,
     FROM,
     MAX_FORWARDS,
     RECORD_ROUTE,
+    REQUIRE,
     ROUTE,
+    SUPPORTED,
     TO,
     USER_AGENT,
     VIA,
@@ -43,6 +46,8 @@ LONGEST_WAIT: Final = 3_600_000  # ms
 
 HA1: Final = 1  # of flags: apasswd is no password but HA1
 
+_BEGINS_DIALOG: Final = frozenset((b"INVITE", b"SUBSCRIBE", b"REFER"))  # 8.1.1.8
+_NOT_KEPT: Final = frozenset((b"100rel", b"timer"))
 _NOT_ALONE: Final = (b"ACK", b"CANCEL")
 _OURS: Final = frozenset((VIA, FROM, TO, CALL_ID, CSEQ, CONTENT_LENGTH, RECORD_ROUTE))
 _CONTROLS: Final = bytes(range(0x20)) + b"\x7f"
@@ -90,6 +95,7 @@ class OwnRequest:
     """One request to be sent, checked."""
 
     __slots__ = (
+        "contact_user",
         "credentials",
         "message",
         "next_cseq",
@@ -108,7 +114,8 @@ class OwnRequest:
         wait_for: float,
         ring_within: float,
     ) -> None:
-        self.message = message  # without Via, and without Contact where the script gave none
+        self.message = message  # without Via
+        self.contact_user = b""  # of the Contact to put in; b"" leaves the message's own, or none
         self.next_cseq: Callable[[], int] | None = None  # of a dialog; None counts on by itself
         self.next_hop = next_hop
         self.socket = socket
@@ -150,13 +157,17 @@ def make_request(
     fields.append((CONTENT_LENGTH, b"%d" % len(body)))
     if user_agent and USER_AGENT not in names:
         fields.append((USER_AGENT, user_agent))
+    if method == b"INVITE":
+        _check_promises(extra)
     message = build_request(method, request_uri.raw, fields, body)
     for field in extra:
         message.names.append(field.name)
         message.lines.append(field.spelled + b": " + field.value)
     if body and CONTENT_TYPE not in names:  # 7.4.1: it has to be there
         message.append(CONTENT_TYPE, b"application/sdp" if body[:2] == b"v=" else b"text/plain")
-    return OwnRequest(
+    if CONTACT in names and message.get(CONTACT) != b"*":
+        _addresses(message, CONTACT)
+    own = OwnRequest(
         message,
         _next_hop(keys, message, request_uri),
         _socket(keys.sock),
@@ -164,6 +175,9 @@ def make_request(
         _number("fr_timeout", keys.fr_timeout, 0, LONGEST_WAIT) / 1000,
         _number("fr_inv_timeout", keys.fr_inv_timeout, 0, LONGEST_WAIT) / 1000,
     )
+    if method in _BEGINS_DIALOG and CONTACT not in names:
+        own.contact_user = random.token()
+    return own
 
 
 class HeaderLine(NamedTuple):
@@ -215,6 +229,15 @@ def _headers(value: str) -> list[HeaderLine]:
     if len(hops) > 1 or any(len(each) > 3 or not is_digits(each) for each in hops):
         raise BadKey("hdrs", "has a Max-Forwards that is not one number")
     return found
+
+
+def _check_promises(extra: list[HeaderLine]) -> None:
+    """Refuse what a call of ours would have to keep up: PRACK (RFC 3262), refreshes (RFC 4028)."""
+    for field in extra:
+        if field.name == SUPPORTED or field.name == REQUIRE:
+            for tag in field.value.lower().replace(b",", b" ").split():
+                if tag in _NOT_KEPT:
+                    raise BadKey("hdrs", f"promises {tag.decode('ascii')}, which is not kept here")
 
 
 def _method(value: str) -> bytes:
@@ -277,10 +300,18 @@ def _next_hop(keys: RequestKeys, message: Message, request_uri: Uri) -> Uri:
         return next_hop
     if not message.has(ROUTE):
         return request_uri
+    return _addresses(message, ROUTE)[0].address
+
+
+def _addresses(message: Message, name: bytes) -> list[NameAddr]:
     try:
-        return message.addresses(ROUTE)[0].address
+        found = message.addresses(name)
+        for each in found:
+            parse_uri(each.uri)
     except ParseError as error:
-        raise BadKey("hdrs", f"has a malformed Route: {error.why}") from error
+        why = f"has a malformed {spelling(name).decode('ascii')}: {error.why}"
+        raise BadKey("hdrs", why) from error
+    return found
 
 
 def _socket(value: str) -> ListenAddress | None:

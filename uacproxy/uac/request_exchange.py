@@ -116,7 +116,12 @@ class RequestExchange:
             self._timer = self._clock.callLater(own.wait_for, self._waited)
         self._is_starting = True
         sending = self._sender.send(
-            self._request, own.next_hop, self._answered, target=self._target, socket=own.socket
+            self._request,
+            own.next_hop,
+            self._answered,
+            target=self._target,
+            socket=own.socket,
+            contact_user=own.contact_user,
         )
         self._is_starting = False
         if not self._is_over:

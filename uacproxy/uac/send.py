@@ -72,6 +72,7 @@ class Sender(Protocol):
         *,
         target: Target | None = None,
         socket: ListenAddress | None = None,
+        contact_user: bytes = b"",
     ) -> Sending:
         """Send a request; see ``RequestSender``."""
 
@@ -113,6 +114,7 @@ class RequestSender:
         *,
         target: Target | None = None,
         socket: ListenAddress | None = None,
+        contact_user: bytes = b"",
     ) -> Sending:
         """Send a request until somebody answers, or nobody is left to ask.
 
@@ -124,6 +126,7 @@ class RequestSender:
             target: goes first, as one that has answered before.
             socket: the listener to leave from, also to every further target; its
                 transport is taken where the next hop names none.
+            contact_user: the user of a Contact on the flow in use; b"" adds none.
 
         Raises:
             OwnMistake: an INVITE, which may have more than one answer, or an ACK.
@@ -139,6 +142,7 @@ class RequestSender:
             next_hop,
             notify,
             self._default_socket if socket is None else socket,
+            contact_user,
         )
         under_way.start(target)
         return under_way
@@ -160,6 +164,7 @@ class SentRequest:
         next_hop: Uri,
         notify: Callable[[SendOutcome], None],
         socket: ListenAddress | None,
+        contact_user: bytes,
     ) -> None:
         self.over = False
         self._table = table
@@ -173,6 +178,7 @@ class SentRequest:
             branches=table,
             udp_limit=udp_limit,
             socket=socket,
+            contact_user=contact_user,
         )
         self._transaction: Transaction | None = None
         self._answered: SendOutcome | None = None  # a 503, unless somebody says better
