@@ -35,11 +35,9 @@ def pass_request(
 def prack_received(leg: Leg, server: ServerTransaction, request: Message) -> None:
     """Pass a PRACK on, with the numbers that the callee gave (RFC 3262 3)."""
     reliable = leg.reliable
-    invite = leg.server
-    rack = request.get(RACK) or b""
     theirs = b""
-    if reliable is not None and invite is not None:
-        theirs = reliable.acknowledged(rack, invite.request.cseq.number)
+    if reliable is not None:
+        theirs = reliable.acknowledged(request.get(RACK) or b"")
     if not theirs:
         leg.refuse(server, DIALOG_UNKNOWN)
         return

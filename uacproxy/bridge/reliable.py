@@ -17,6 +17,7 @@ from uacproxy.transaction.server import ServerTransaction
 RSEQ: Final = b"rseq"
 RELIABLE: Final = b"100rel"
 LONGEST_START: Final = 2**31 - 1  # 3
+MOST_PENDING: Final = 16  # of one INVITE; a callee that does not wait for PRACK is not heard
 
 
 def rseq_of(response: Message) -> int:
@@ -58,6 +59,8 @@ class ReliableResponses:
     def is_new(self, response: Message) -> bool:
         """Tell a response that comes next from one that comes again or too early (4)."""
         number = rseq_of(response)
+        if len(self._pending) >= MOST_PENDING:
+            return False
         return number > 0 and (self._heard == 0 or number == self._heard + 1)
 
     def send(self, passed: Message, heard: Message) -> None:
@@ -78,12 +81,16 @@ class ReliableResponses:
         self._pending.append(pending)
         self._send(pending)
 
-    def acknowledged(self, rack: bytes, cseq: int) -> bytes:
+    def acknowledged(self, rack: bytes) -> bytes:
         """Take a PRACK; return the RAck for the callee, b"" where it matches nothing: 481."""
         words = rack.split()
         if len(words) != 3 or words[2] != b"INVITE":
             return b""
-        if words[1] != b"%d" % cseq or not is_digits(words[0]) or len(words[0]) > 10:
+        if (
+            words[1] != b"%d" % self._server.request.cseq.number
+            or not is_digits(words[0])
+            or len(words[0]) > 10
+        ):
             return b""
         ours = int(words[0])
         for at, pending in enumerate(self._pending):
@@ -94,10 +101,9 @@ class ReliableResponses:
         return b""
 
     def stop(self) -> None:
-        """Send nothing more: the INVITE has its final response."""
+        """Send nothing more: the INVITE has its final response, which a PRACK may cross."""
         for pending in self._pending:
             _stop(pending)
-        self._pending.clear()
 
     def _send(self, pending: Pending) -> None:
         if pending.again_in <= 32 * self._t1:  # then 64*T1 are over; the callee gives up too
