@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.support.bridge import ANSWER, SDP, BridgedCall
@@ -16,6 +18,12 @@ from uacproxy.uac.credentials import Credential, CredentialList
 CHALLENGE = b'WWW-Authenticate: Digest realm="b.example",nonce="%b",qop="auth"\r\n'
 CREDENTIALS = CredentialList([Credential(b"alice", b"b.example", b"secret")])
 
+NOT_FOUND = """
+from uacproxy.routing import *
+@request_route
+def main(ctx):
+    return Reply(404)
+"""
 FAILING = """
 from uacproxy.routing import *
 @request_route
@@ -28,7 +36,7 @@ def failed(ctx):
 """
 
 
-def failing(body: str, **world: object) -> BridgedCall:
+def failing(body: str, **world: Any) -> BridgedCall:
     return BridgedCall(script=FAILING % body, **world)
 
 
@@ -220,12 +228,12 @@ def restarted(call: BridgedCall) -> None:
     """Give the call another process on the same store."""
     old = call.world
     new = World(
-        "from uacproxy.routing import *\n@request_route\ndef main(ctx):\n    return Reply(404)\n",
+        NOT_FOUND,
         store=old.store,
         credentials=CREDENTIALS,
     )
     new.clock.advance(old.clock.seconds())
-    new.sent = [entry for entry in old.sent]
+    new.sent = list(old.sent)
     call.world = new
 
 
@@ -293,9 +301,7 @@ def test_the_store_forgets_a_call_that_is_over() -> None:
 
 
 def test_a_request_to_our_contact_that_nobody_knows_is_a_481() -> None:
-    world = World(
-        "from uacproxy.routing import *\n@request_route\ndef main(c):\n    return Reply(404)\n"
-    )
+    world = World(NOT_FOUND)
     world.receive(
         invite(method=b"BYE", uri=b"sip:abc@192.0.2.100", to=b"<sip:bob@b.example>;tag=abc")
     )
