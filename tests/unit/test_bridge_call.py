@@ -252,6 +252,25 @@ def test_a_callee_that_hangs_up_before_the_ack_is_followed_when_it_has_come() ->
     call.is_gone()
 
 
+def test_nothing_is_passed_to_a_callee_that_has_hung_up() -> None:
+    call = BridgedCall()
+    call.invite()
+    call.callee_says(200, body=ANSWER)
+    call.callee_sends(b"BYE")
+    call.caller_sends(b"INFO")
+    assert call.world.last_to(CALLER).status == 481
+    call.caller_sends(b"BYE")
+    assert call.world.last_to(CALLER).status == 200
+    call.is_gone()
+
+
+def test_a_cancel_that_matches_nothing_is_a_481() -> None:
+    call = BridgedCall().answered()
+    call.caller_sends(b"CANCEL", cseq=1)
+    assert call.world.last_to(CALLER).status == 481
+    assert len(call.world.calls) == 1
+
+
 def test_a_delayed_offer_is_answered_in_the_ack() -> None:
     call = BridgedCall()
     call.invite(body=b"")

@@ -11,7 +11,7 @@ from tests.support.world import CALLEE, CALLER, OTHER, World, invite
 from uacproxy.bridge.record import decode_call
 from uacproxy.errors import StoreCorrupt
 from uacproxy.routing.settings import RuleSettings, parse_auth, parse_relay, parse_replacement
-from uacproxy.sip.names import AUTHORIZATION
+from uacproxy.sip.names import AUTHORIZATION, PROXY_AUTHORIZATION
 from uacproxy.store.memory import MemoryStore
 from uacproxy.uac.credentials import Credential, CredentialList
 
@@ -171,6 +171,23 @@ def test_every_request_of_the_outer_side_answers_challenges() -> None:
     call.is_gone()
 
 
+def test_challenges_of_the_callers_side_are_answered_where_a_script_says_so() -> None:
+    script = NOT_FOUND.replace(
+        "return Reply(404)",
+        "ctx.uac.auth_as('yes', 'caller')\n    return Bridge('sip:bob@192.0.2.2')",
+    )
+    call = BridgedCall(script=script, credentials=CREDENTIALS).answered()
+    call.callee_sends(b"BYE")
+    bye = call.world.last_to(CALLER)
+    challenge = (CHALLENGE % b"n1").replace(b"WWW-", b"Proxy-")
+    call.caller_says(407, fields=challenge)
+    again = call.world.last_to(CALLER)
+    assert again.cseq.number == bye.cseq.number + 1
+    assert again.has(PROXY_AUTHORIZATION)
+    call.caller_says(200)
+    call.is_gone()
+
+
 def test_wrong_credentials_are_a_403() -> None:
     call = BridgedCall("'sip:bob@192.0.2.2', auth='realm'", credentials=CREDENTIALS)
     call.invite()
@@ -317,7 +334,7 @@ def test_a_broken_record_is_counted_and_is_no_call(stored: BridgedCall) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [b"", b"[]", b"{}", b"[2,1,2,3,4,5]", b"[1,1,2,3,4,5]", b"\xff", b"null"]
+    "value", [b"", b"[]", b"{}", b"[2,1,2,3,4,5,6]", b"[1,1,2,3,4,5,6]", b"\xff", b"null"]
 )
 def test_a_record_of_nonsense_is_said_to_be_one(value: bytes) -> None:
     with pytest.raises(StoreCorrupt):

@@ -253,6 +253,15 @@ def test_updates_that_cross_are_491() -> None:
     assert call.world.kinds_to(CALLEE)[-1] == "491"
 
 
+def test_a_reinvite_that_crosses_an_update_is_a_491() -> None:
+    call = BridgedCall().answered()
+    call.caller_sends(b"UPDATE", body=HOLD)
+    call.callee_sends(b"INVITE", body=HOLD)
+    assert call.world.kinds_to(CALLEE)[-1] == "491"
+    call.caller_sends(b"INVITE", body=HOLD)
+    assert call.world.last_to(CALLER).status == 491
+
+
 def test_an_update_without_a_body_is_between_one_side_and_us() -> None:
     call = BridgedCall().answered()
     before = len(call.world.sent_to(CALLEE))

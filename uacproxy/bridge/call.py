@@ -99,6 +99,7 @@ class Call:
         "_user",
         "_wiring",
         "auth_source",
+        "auth_to_caller",
         "ends_at_utc",
         "inner",
         "max_time",
@@ -126,7 +127,8 @@ class Call:
         self.server = server
         self.received = received
         self.max_time = max_time  # s, 0: for ever
-        self.auth_source = ""
+        self.auth_source = ""  # of credentials for the callee's challenges; "" for none
+        self.auth_to_caller = ""  # likewise, for those of the caller's side
         self.started_at_utc = wiring.now_utc()
         self.ends_at_utc = 0.0  # 0: never
         self.state = CallState.CALLING
@@ -281,6 +283,10 @@ class Call:
         outer.offering = bool(invite.request.body)
         outer.credentials = attempt.credentials
         inner.server = server
+        if self.auth_to_caller:
+            inner.credentials = wiring.credentials_of(
+                self.auth_to_caller, received.call_id, received.from_.tag
+            )
         inner.heard(received)
         self._forks[key] = outer
         self._legs.add(outer)

@@ -119,7 +119,14 @@ class Calls:
         wiring = self._wiring
         expires = call.ends_at_utc or wiring.now_utc() + KEPT_FOR
         tag = inner.dialog.local_tag
-        value = encode_call(inner, outer, call.started_at_utc, call.ends_at_utc, call.auth_source)
+        value = encode_call(
+            inner,
+            outer,
+            call.started_at_utc,
+            call.ends_at_utc,
+            call.auth_source,
+            call.auth_to_caller,
+        )
         wiring.store.put(SPACE, tag, value, expires)
         wiring.store.put(SPACE, outer.dialog.local_tag, _OTHER + tag, expires)
 
@@ -175,15 +182,19 @@ class Calls:
         call = Call(wiring, self.legs, self, None, None, None, 0.0)
         call.started_at_utc = record.started_at_utc
         call.auth_source = record.auth_source
+        call.auth_to_caller = record.auth_to_caller
         call.inner = self._leg(call, record.inner, is_outer=False)
         call.outer = self._leg(call, record.outer, is_outer=True)
         call.inner.other = call.outer
         call.outer.other = call.inner
+        dialog = call.inner.dialog
+        tag = dialog.remote_tag
         if record.auth_source:
-            dialog = call.inner.dialog
-            call.outer.credentials = wiring.credentials_of(
-                record.auth_source, dialog.call_id, dialog.remote_tag
-            )
+            kept = wiring.credentials_of(record.auth_source, dialog.call_id, tag)
+            call.outer.credentials = kept
+        if record.auth_to_caller:
+            kept = wiring.credentials_of(record.auth_to_caller, dialog.call_id, tag)
+            call.inner.credentials = kept
         self.legs.add(call.inner)
         self.legs.add(call.outer)
         self._calls.add(call)

@@ -38,7 +38,7 @@ class LegRecord:
 class CallRecord:
     """What is written of a call."""
 
-    __slots__ = ("auth_source", "ends_at_utc", "inner", "outer", "started_at_utc")
+    __slots__ = ("auth_source", "auth_to_caller", "ends_at_utc", "inner", "outer", "started_at_utc")
 
     def __init__(
         self,
@@ -47,16 +47,23 @@ class CallRecord:
         started_at_utc: float,
         ends_at_utc: float,
         auth_source: str,
+        auth_to_caller: str,
     ) -> None:
         self.inner = inner
         self.outer = outer
         self.started_at_utc = started_at_utc
         self.ends_at_utc = ends_at_utc
         self.auth_source = auth_source
+        self.auth_to_caller = auth_to_caller
 
 
 def encode_call(
-    inner: Leg, outer: Leg, started_at_utc: float, ends_at_utc: float, auth_source: str
+    inner: Leg,
+    outer: Leg,
+    started_at_utc: float,
+    ends_at_utc: float,
+    auth_source: str,
+    auth_to_caller: str,
 ) -> bytes:
     """Return what a store keeps of a call."""
     record = [
@@ -66,6 +73,7 @@ def encode_call(
         started_at_utc,
         ends_at_utc,
         auth_source,
+        auth_to_caller,
     ]
     return json.dumps(record, separators=(",", ":")).encode("ascii")
 
@@ -80,8 +88,15 @@ def decode_call(value: bytes) -> CallRecord:
         record = json.loads(value)
         if record[0] != _VERSION:
             raise StoreCorrupt("call record of another version")
-        _, inner, outer, started, ends, auth_source = record
-        return CallRecord(_leg(inner), _leg(outer), float(started), float(ends), str(auth_source))
+        _, inner, outer, started, ends, auth_source, auth_to_caller = record
+        return CallRecord(
+            _leg(inner),
+            _leg(outer),
+            float(started),
+            float(ends),
+            str(auth_source),
+            str(auth_to_caller),
+        )
     except (ValueError, TypeError, AttributeError, LookupError) as error:
         raise StoreCorrupt("call record cannot be read") from error
 

@@ -28,8 +28,9 @@ def reinvite_received(leg: Leg, server: ServerTransaction, request: Message) -> 
         response.append(RETRY_AFTER, b"%d" % int(wiring.random.uniform(0, 10)))
         server.respond(response)
         return
-    crossing = leg.client is not None or leg.owed is not None or leg.success is not None
-    if crossing or other.client is not None or other.owed is not None:
+    open_here = leg.client is not None or leg.owed is not None or leg.success is not None
+    offered = leg.offering or leg.updating  # by UPDATE (RFC 3311 5.2)
+    if open_here or offered or other.client is not None or other.owed is not None:
         wiring.counters.glares += 1
         leg.refuse(server, 491)
         return

@@ -17,11 +17,17 @@ from uacproxy.transaction.server import ServerTransaction
 def take_request(leg: Leg, server: ServerTransaction, request: Message, legs: LegTable) -> None:
     """Take a request of the peer of ``leg``: answer it, or pass it on to the other."""
     method = request.method
+    if method == b"CANCEL":
+        leg.refuse(server, 481)  # of an INVITE that is not under way
+        return
     if not leg.dialog.take_cseq(request):
         leg.refuse(server, 500)  # out of order
         return
+    if method != b"BYE" and leg.other.over:
+        leg.refuse(server, 481)  # there is nobody to pass it to any more
+        return
     if leg.over:
-        leg.refuse(server, 200 if method == b"BYE" else 481)  # two BYEs that crossed
+        leg.refuse(server, 200)  # two BYEs that crossed
         return
     unknown = unknown_tags(request)
     if unknown:

@@ -132,6 +132,7 @@ class Bridging:
                 return
             self._call = call
         call.auth_source = self._auth_source
+        call.auth_to_caller = scope.auth_to_caller
         self._next_group()
 
     def cancel(self, cancel: Message) -> None:
