@@ -23,6 +23,7 @@ from uacproxy.config.script import read_script
 from uacproxy.errors import ConfigError, ScriptError
 from uacproxy.manage.amp import amp_factory
 from uacproxy.manage.endpoint import listen
+from uacproxy.manage.instances import InstanceList
 from uacproxy.manage.manhole import manhole_factory
 from uacproxy.manage.operations import Operations
 from uacproxy.manage.verb import Views
@@ -35,6 +36,7 @@ from uacproxy.sip.names import CALL_ID, CSEQ, FROM, TO
 BEAT: Final = 0.02  # s, of the transactions' timers
 SWEEP: Final = 5.0  # s, between looks at expired dialogs and bindings
 COLLECT_AFTER: Final = 50_000  # objects made and not let go of
+LEASE_BEAT: Final = 0.25  # s
 REGISTRATION_BEAT: Final = 0.05  # s, between two handfuls of REGISTER requests
 UNREGISTER_BOUND: Final = 5.0  # s, that a stop waits for registrars
 
@@ -59,6 +61,8 @@ class Application:
         self._started_at = time.monotonic()
         self._loops: list[LoopingCall] = []
         self._doors: list[IListeningPort] = []
+        self._instances = InstanceList(None)
+        self._shares = False  # the leases on the accounts are under way
 
     # -- starting ----------------------------------------------------------------------
 
@@ -94,6 +98,9 @@ class Application:
         await self._open_doors()
         if parts.registrations.enabled:
             parts.registrations.start()
+            if parts.shards is not None:
+                self._every(LEASE_BEAT, parts.shards.beat)
+                self._shares = True
             self._every(REGISTRATION_BEAT, parts.registrations.beat)
             self._every(config.uac.reg_timer_interval, parts.registrations.plan)
         calm_collector()
@@ -120,6 +127,7 @@ class Application:
         parts.tell_event("core:started", Scope(request, request.branch_copy(), flow, False))
 
     async def _open_doors(self) -> None:
+        self._instances = InstanceList(self.parts.shards)
         management = self._config.management
         parts = self.parts
         operations = Operations(
@@ -129,6 +137,7 @@ class Application:
                 stats=self,
                 service=self,
                 editor=parts.editor,
+                instances=self._instances,
             )
         )
         if management.amp:
@@ -149,9 +158,14 @@ class Application:
         """Stop in order: un-register within a bound, write the state, close the sockets."""
         parts = self.parts
         if parts.is_built and parts.registrations.enabled:
-            released: Deferred[None] = Deferred()
-            parts.registrations.shutdown(lambda: released.callback(None), UNREGISTER_BOUND)
-            await released
+            if parts.shards is None or not parts.shards.has_heirs:
+                released: Deferred[None] = Deferred()
+                parts.registrations.shutdown(lambda: released.callback(None), UNREGISTER_BOUND)
+                await released
+            if parts.shards is not None and self._shares:
+                left: Deferred[None] = Deferred()
+                parts.shards.leave(lambda: left.callback(None))
+                await left
         if parts.is_built:
             parts.own_calls.hang_up()
         await self._close()
@@ -240,6 +254,7 @@ class Application:
         found["bridge.legs"] = len(parts.calls.legs)
         found["registrar.addresses"] = len(parts.bindings)
         found.update(parts.registrations.gauges())
+        found.update(self._instances.gauges())
         return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from itertools import chain
@@ -57,6 +58,9 @@ from uacproxy.sip.grammar import octets_of, text
 from uacproxy.sip.message import Message
 from uacproxy.sip.uri import Uri
 from uacproxy.store.open import open_store
+from uacproxy.store.redis import RedisStore
+from uacproxy.store.redis_changes import RedisChanges
+from uacproxy.store.redis_leases import RedisLeases
 from uacproxy.store.secret import find_secret, keep_secret, put_secret
 from uacproxy.transaction.table import TransactionTable
 from uacproxy.transaction.timers import BeatClock
@@ -70,13 +74,22 @@ from uacproxy.uac.invite import InviteSender
 from uacproxy.uac.nonces import NonceBook
 from uacproxy.uac.own_calls import OwnCalls
 from uacproxy.uac.registration_event import RegistrationEvent
+from uacproxy.uac.registration_shards import SPACES, RegistrationShards
 from uacproxy.uac.registrations import RegistrationTable
 from uacproxy.uac.request_exchange import OwnRequests
 from uacproxy.uac.restore_key import KEY_LENGTH, derive_key
 from uacproxy.uac.rr_param import KamailioCodec, RestoreCodec, SealedCodec
 from uacproxy.uac.send import RequestSender
+from uacproxy.uac.shard_set import ShardSet
 
 RESTORE_KEY: Final = b"restore_key"
+REGISTRATIONS: Final = "registrations"  # the group of those that share them
+FOLLOW_EVERY: Final = 1.0  # s, between two looks at what other instances have registered
+
+
+def _lease_seconds() -> float:
+    """Return s on a clock that goes on while the machine sleeps, where there is one."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 @final
@@ -122,6 +135,7 @@ class Parts:
         self._made_key = b""  # of the sealed codec, where no password is set
         self.is_built = False
         self.editor: AccountEditor | None = None  # of the accounts, where reg_db_url is set
+        self.shards: ShardSet | None = None  # where the accounts are shared with others
         self._to_close: list[Callable[[], Deferred[None]]] = []  # what was opened, in order
 
     def open_store(self) -> None:
@@ -383,7 +397,8 @@ class Parts:
                 uac.reg_db_url, uac.reg_db_table, run_in_thread=self._in_thread
             )
             self._to_close.append(self.editor.close)
-        return RegistrationTable(
+        sharing = self._make_sharing() if source is not None else None
+        table = RegistrationTable(
             settings=uac,
             source=source,
             sender=self.sender,
@@ -395,7 +410,55 @@ class Parts:
             user_agent=octets_of(self.config.sip.server_name),
             store=self.store,
             heard=self._registration_changed,
+            shards=sharing,
         )
+        if sharing is not None:
+            self._share(sharing, table)
+        return table
+
+    def _make_sharing(self) -> RegistrationShards | None:
+        """Return what shares the accounts out; None where this instance has them all."""
+        settings = self.config.instances
+        store = self.store
+        if not isinstance(store, RedisStore) or not settings.share_registrations:
+            return None
+        for space in SPACES:
+            store.follow(space)
+        return RegistrationShards(
+            shards=settings.shards,
+            store=store,
+            feed=RedisChanges(store.ask, self.config.store.redis_prefix),
+            seconds=self.clock.seconds,
+            now_utc=time.time,
+            follow_every=FOLLOW_EVERY,
+        )
+
+    def _share(self, sharing: RegistrationShards, table: RegistrationTable) -> None:
+        settings = self.config.instances
+        store = self.store
+        assert isinstance(store, RedisStore)
+        name = settings.name or f"{socket.gethostname()}/{self.config.sip.listen[0]}"
+        member = f"{name}#{text(self.random.token()[:8])}"
+        leases = RedisLeases(
+            store.ask,
+            prefix=self.config.store.redis_prefix,
+            group=REGISTRATIONS,
+            member=member,
+            shards=settings.shards,
+            lease_time=float(settings.lease_time),
+            clock=self._reactor,
+            log=self.log,
+        )
+        self.shards = ShardSet(
+            member=member,
+            shards=settings.shards,
+            lease_time=float(settings.lease_time),
+            leases=leases,
+            user=sharing,
+            seconds=_lease_seconds,
+            log=self.log,
+        )
+        sharing.share(table, self.shards)
 
     def _make_registrar(self) -> Registrar:
         settings = self.config.registrar

@@ -182,6 +182,20 @@ class Leases(Protocol):
         """
 
 
+class ChangeFeed(Protocol):
+    """Tells one instance what others have written in a store that they share."""
+
+    def since(
+        self, space: str, cursor: float, then: Callable[[float, list[bytes] | None], None]
+    ) -> None:
+        """Call ``then`` with the cursor for the next question and the keys written since this.
+
+        None for the keys says that it cannot tell, and any may have been written: so for
+        the first question, whose cursor is 0.0. While the store is away there are none, and
+        the cursor stays.
+        """
+
+
 class Random(Protocol):
     """Randomness that a test can hold in its hand."""
 

@@ -131,8 +131,21 @@ class Bench:
         return [request.get(EXPIRES) for request in self.sender.sent]
 
 
-GOING = ["start", "due"]
+GOING: list[Event] = ["start", "due"]
 BOUND: list[Event] = [*GOING, OK]
+ANYWHERE: list[list[Event]] = [
+    [],
+    ["disable"],
+    ["start"],
+    GOING,
+    [*GOING, C1],
+    BOUND,
+    [*BOUND, "due"],
+    [*GOING, BAD],
+    [*GOING, NO],
+    [*BOUND, "unregister"],
+    [*GOING, "disable"],
+]
 ARROWS: list[tuple[list[Event], Event, State, int]] = [
     # history, event -> state, REGISTER requests sent
     ([], "start", State.DELAYED, 0),
@@ -209,6 +222,13 @@ ARROWS: list[tuple[list[Event], Event, State, int]] = [
     ([*GOING, "disable", "enable"], OK, State.REGISTERED, 0),
     ([*GOING, "unregister"], OK, State.UNREGISTERING, 1),
     ([*GOING, "release"], BAD, State.IDLE, 0),
+    *[(history, "hand_over", State.ELSEWHERE, 0) for history in ANYWHERE],
+    (["hand_over"], "start", State.DELAYED, 0),
+    (["hand_over"], "resume", State.REGISTERED, 0),
+    (["hand_over"], "release", State.IDLE, 0),
+    (["hand_over"], "disable", State.DISABLED, 0),
+    (["hand_over"], "register", State.ELSEWHERE, 0),
+    (["hand_over"], "unregister", State.ELSEWHERE, 0),
 ]
 
 
@@ -240,6 +260,16 @@ def test_every_arrow_of_the_table_is_followed_by_some_row_above() -> None:
     drawn = {(before, after) for (before, _), (after, _) in TABLE.items() if before is not after}
     # a binding that runs out while nobody looks lets a registered account rest at once
     assert drawn - followed == {(State.REGISTERED, State.IDLE), (State.REGISTERED, State.DISABLED)}
+
+
+def test_a_registration_handed_over_sends_nothing_more_and_keeps_its_binding() -> None:
+    bench = Bench()
+    for event in (*BOUND, "due", "hand_over"):
+        bench.let(event)
+    assert bench.sender.abandoned == 1
+    assert bench.one.is_online
+    bench.clock.run_until(bench.one.bound_until)
+    assert not bench.one.is_online
 
 
 @pytest.mark.parametrize("event", ["disable", "release"])

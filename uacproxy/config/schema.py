@@ -20,12 +20,14 @@ from uacproxy.registrar.settings import RegistrarSettings
 from uacproxy.resolve.settings import DnsSettings
 from uacproxy.routing.settings import RoutingSettings, RuleSettings
 from uacproxy.sip.limits import LimitSettings
+from uacproxy.store.instance_settings import InstanceSettings
 from uacproxy.store.settings import StoreSettings
 from uacproxy.uac.settings import UacSettings
 
 SECTIONS: dict[str, type[Any]] = {
     "sip": SipSettings,
     "store": StoreSettings,
+    "instances": InstanceSettings,
     "uac": UacSettings,
     "dialog": DialogSettings,
     "bridge": BridgeSettings,
@@ -53,6 +55,7 @@ class Config:
 
     sip: SipSettings = field(default_factory=SipSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
+    instances: InstanceSettings = field(default_factory=InstanceSettings)
     uac: UacSettings = field(default_factory=UacSettings)
     dialog: DialogSettings = field(default_factory=DialogSettings)
     bridge: BridgeSettings = field(default_factory=BridgeSettings)

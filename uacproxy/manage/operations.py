@@ -12,6 +12,7 @@ from typing import Final, final
 
 from uacproxy.errors import ScriptError
 from uacproxy.manage.account_verbs import ACCOUNT_VERBS
+from uacproxy.manage.instance_verbs import INSTANCE_VERBS
 from uacproxy.manage.registration_verbs import REGISTRATION_VERBS
 from uacproxy.manage.verb import Fault, Parting, Result, Rows, Value, Verb, Views
 
@@ -86,6 +87,7 @@ VERBS: Final[dict[str, Verb]] = {
         *REGISTRATION_VERBS,
         *ACCOUNT_VERBS,
         Verb("dialogs", "The dialogs in progress.", _dialogs),
+        *INSTANCE_VERBS,
         Verb(
             "reload-script",
             "Read the route script again; a broken one leaves the old one running.",

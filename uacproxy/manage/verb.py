@@ -128,6 +128,27 @@ class StatsView(Protocol):
         """Return values by dotted name."""
 
 
+class InstancesView(Protocol):
+    """The instances that share the accounts."""
+
+    @property
+    def enabled(self) -> bool:
+        """Tell whether they are shared."""
+
+    @property
+    def has_heirs(self) -> bool:
+        """Tell whether another instance would take what this one gives back."""
+
+    def instances(self) -> Rows:
+        """Yield one record for each."""
+
+    def drain(self) -> None:
+        """Give all accounts to the others."""
+
+    def undrain(self) -> None:
+        """Take a share again."""
+
+
 class ServiceView(Protocol):
     """The running service itself."""
 
@@ -173,6 +194,7 @@ class Views:
     stats: StatsView
     service: ServiceView
     editor: EditorView | None = None  # None: no reg_db_url
+    instances: InstancesView | None = None  # None: nothing is shared
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from twisted.python.failure import Failure
 from uacproxy.errors import StoreUnavailable, UacproxyError
 from uacproxy.ports import Clock, Log, Timer
 from uacproxy.store.pending import MAX_PENDING, Batch
+from uacproxy.store.redis_changes import note
 from uacproxy.store.trouble import Trouble
 from uacproxy.store.write_behind import WriteBehind
 
@@ -98,6 +99,7 @@ class RedisStore:
             max_pending=max_pending,
         )
         self._writes.hold()
+        self._followed: set[str] = set()
         self._replaced = replaced
         self._run_id: bytes | None = None  # of the server that we logged in to first or last
         self._connection: _Connection | None = None
@@ -116,6 +118,10 @@ class RedisStore:
         )
         self._backoff = backoffPolicy(initialDelay=FIRST_RETRY_IN, maxDelay=LAST_RETRY_IN)
         self._service.startService()
+
+    def follow(self, space: str) -> None:
+        """Note from here on which keys of ``space`` are written, for ``RedisChanges``."""
+        self._followed.add(space)
 
     @property
     def is_connected(self) -> bool:
@@ -330,6 +336,10 @@ class RedisStore:
             else:
                 left = max(1, round((write.expires_at_utc - now) * 1000))
                 commands.append((b"SET", name, write.value, b"PX", left))
+        for space in self._followed:
+            keys = [key for of_space, key in batch if of_space == space]
+            if keys:
+                commands.append(note(self._prefix, space, keys))
         self.ask(commands, lambda _: done(), failed)
 
     def _read_failed(self, then: Callable[[bytes | None], None], error: UacproxyError) -> None:

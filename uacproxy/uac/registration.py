@@ -243,7 +243,28 @@ class Registration:
         self.granted = granted
         self.bound_until = self._wiring.clock.seconds() + bound_for
         self._start_in = refresh_in
-        self._feed(_Input.RESUME)
+        elsewhere = self.state is _State.ELSEWHERE
+        self._feed(_Input.RESUME, why="taken over from another instance" if elsewhere else "")
+
+    def hand_over(self) -> None:
+        """Stop in silence: another instance goes on from here, and the binding stays."""
+        sending, self._sending = self._sending, None
+        self._is_awaited = False
+        self.waits_for_turn = False
+        if sending is not None:
+            sending.abandon()
+        self._wish = Wish.NOTHING
+        self._feed(_Input.HAND_OVER)
+
+    def observe(self, granted: int, bound_for: float) -> None:
+        """Note the binding of an account that another instance registers.
+
+        Args:
+            granted: s, as it was.
+            bound_for: s it has left; 0.0: there is none that brings calls.
+        """
+        self.granted = granted
+        self.bound_until = self._wiring.clock.seconds() + bound_for if bound_for > 0.0 else 0.0
 
     def start_disabled(self, why: str) -> None:
         """Begin disabled, for a reason an operator will read."""
@@ -546,6 +567,7 @@ _WHY: Final[dict[RegistrationInput, str]] = {
     _Input.DISABLE: "disabled by an operator",
     _Input.REST: "not to be registered",
     _Input.RESUME: "registered before the restart",
+    _Input.HAND_OVER: "another instance registers it",
 }
 
 _R = Registration
@@ -602,6 +624,20 @@ TABLE: Final[dict[tuple[RegistrationState, RegistrationInput], _Row]] = {
     (_State.REJECTED, _Input.UNREGISTER): (_State.UNREGISTERING, (_R._begin,)),
     (_State.REJECTED, _Input.DISABLE): (_State.DISABLED, ()),
     (_State.REJECTED, _Input.REST): (_State.IDLE, ()),
+    (_State.IDLE, _Input.HAND_OVER): (_State.ELSEWHERE, ()),
+    (_State.DISABLED, _Input.HAND_OVER): (_State.ELSEWHERE, ()),
+    (_State.DELAYED, _Input.HAND_OVER): (_State.ELSEWHERE, ()),
+    (_State.REGISTERING, _Input.HAND_OVER): (_State.ELSEWHERE, ()),
+    (_State.CHALLENGED, _Input.HAND_OVER): (_State.ELSEWHERE, ()),
+    (_State.REGISTERED, _Input.HAND_OVER): (_State.ELSEWHERE, ()),
+    (_State.REFRESHING, _Input.HAND_OVER): (_State.ELSEWHERE, ()),
+    (_State.BACKING_OFF, _Input.HAND_OVER): (_State.ELSEWHERE, ()),
+    (_State.REJECTED, _Input.HAND_OVER): (_State.ELSEWHERE, ()),
+    (_State.UNREGISTERING, _Input.HAND_OVER): (_State.ELSEWHERE, ()),
+    (_State.ELSEWHERE, _Input.START): (_State.DELAYED, ()),
+    (_State.ELSEWHERE, _Input.RESUME): (_State.REGISTERED, ()),
+    (_State.ELSEWHERE, _Input.REST): (_State.IDLE, ()),
+    (_State.ELSEWHERE, _Input.DISABLE): (_State.DISABLED, ()),
     (_State.UNREGISTERING, _Input.REMOVED): (_State.IDLE, (_R._unbind,)),
     (_State.UNREGISTERING, _Input.CHALLENGE): (_State.UNREGISTERING, (_R._send,)),
     (_State.UNREGISTERING, _Input.DOUBT): (_State.UNREGISTERING, (_R._send,)),

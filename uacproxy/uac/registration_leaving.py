@@ -15,7 +15,11 @@ from uacproxy.uac.account import Account
 from uacproxy.uac.registration import Registration
 from uacproxy.uac.registration_states import RegistrationState
 
-_AT_REST: Final = (RegistrationState.IDLE, RegistrationState.DISABLED)
+_AT_REST: Final = (
+    RegistrationState.IDLE,
+    RegistrationState.DISABLED,
+    RegistrationState.ELSEWHERE,
+)
 
 
 @final

@@ -19,6 +19,7 @@ class RegistrationState(IntEnum):
     BACKING_OFF = 7  # after a failure that may pass
     REJECTED = 8  # after one that somebody has to mend
     UNREGISTERING = 9
+    ELSEWHERE = 10  # another of several instances registers it
 
     @property
     def word(self) -> str:
@@ -44,6 +45,7 @@ class RegistrationInput(IntEnum):
     REFUSED = 12  # the peer does not want us with these credentials
     GIVE_UP = 13  # failed or refused, and reg_retry_interval is 0
     RESUME = 14  # a binding made before a restart is still there
+    HAND_OVER = 15  # to another instance
 
 
 class Wish(IntEnum):
@@ -69,6 +71,7 @@ ONLINE: Final = (
     RegistrationState.REGISTERING,
     RegistrationState.CHALLENGED,
     RegistrationState.BACKING_OFF,
+    RegistrationState.ELSEWHERE,
 )
 """Where a binding, as long as it lives, brings calls."""
 

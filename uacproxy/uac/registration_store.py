@@ -37,6 +37,8 @@ class Recollection(NamedTuple):
     refusals: int
     last: LastExchange | None
     place: bytes  # where and as whom it was registered; see ``place_of``
+    contact: bytes = b""  # URI it was registered with
+    is_off: bool = False  # an operator has disabled it
 
 
 def place_of(account: Account, contact_addr: str) -> bytes:
@@ -116,6 +118,8 @@ def encode(known: Recollection) -> bytes:
         "failures": known.failures,
         "refusals": known.refusals,
         "place": known.place.hex(),
+        "contact": known.contact.decode("latin-1"),
+        "off": known.is_off,
         "call_id": series.call_id.decode("latin-1"),
         "from_tag": series.from_tag.decode("latin-1"),
         "cseq": series.cseq,
@@ -178,6 +182,8 @@ def _recollection(record: dict[str, Any]) -> Recollection:
         _count(record["refusals"]),
         None if last is None else _last(*last),
         bytes.fromhex(_text(record["place"])),
+        _octets(record.get("contact", "")),
+        record.get("off") is True,
     )
 
 

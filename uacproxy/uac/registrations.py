@@ -38,6 +38,7 @@ from uacproxy.uac.registration_leaving import LeavingBindings
 from uacproxy.uac.registration_record import explain, record_of
 from uacproxy.uac.registration_release import Release
 from uacproxy.uac.registration_schedule import Schedule
+from uacproxy.uac.registration_shards import RegistrationShards
 from uacproxy.uac.registration_states import (
     FLAG_DISABLED,
     FLAG_INITIALISED,
@@ -54,6 +55,7 @@ TAKEN_BACK_WITHIN: Final = 35.0  # s; a REGISTER without an answer ends after 32
 MISTAKEN_FOR: Final = 60.0  # s until one that met a mistake of ours is tried again
 LONGEST_RETURN: Final = 30.0  # s, for all whose connection broke
 RETURN_PER_ACCOUNT: Final = 0.01  # s
+QUIETLY: Final = (RegistrationState.DELAYED, RegistrationState.ELSEWHERE)  # in the log
 LATE_WITHIN: Final = 5.0  # s, for refreshes that came due while nobody was here
 
 UNKNOWN: Final = -1  # uac_reg_status
@@ -81,6 +83,7 @@ class RegistrationTable:
         user_agent: bytes = b"",
         store: Store | None = None,
         heard: Callable[[RegistrationEvent], None] | None = None,
+        shards: RegistrationShards | None = None,
     ) -> None:
         """Begin empty.
 
@@ -96,6 +99,7 @@ class RegistrationTable:
             user_agent: of the REGISTER requests; b"" leaves it out.
             store: of what outlives a restart; None: nothing does.
             heard: hears of each transition after the log.
+            shards: tells which accounts are registered here; None: all.
         """
         self.active = settings.reg_active
         self._settings = settings
@@ -132,10 +136,11 @@ class RegistrationTable:
             words=self.words,
             open_exchange=self._open_exchange,
             pick_refresh=self._schedule.pick_refresh,
-            take_turn=self._schedule.take_turn,
+            take_turn=self._take_turn,
             changed=self._changed,
             deadline_set=self._schedule.deadline_set,
         )
+        self._shards = shards
         self._index = AccountIndex()
         self._remembered: dict[str, bytes] = {}  # records of accounts not added yet
         self._leaving = LeavingBindings(self._is_same_binding)
@@ -203,6 +208,8 @@ class RegistrationTable:
             self._clock.callLater(0.0, self._apply_some, accounts, removed, until, then)
         else:
             self._remembered = {}
+            if self._shards is not None:
+                self._shards.loaded()
             then()
 
     def put(self, account: Account, *, anew: bool = False) -> None:
@@ -248,12 +255,16 @@ class RegistrationTable:
             self._store.forget(l_uuid)
         self._by_hand.discard(l_uuid)
         self._disabled.discard(l_uuid)
+        if self._shards is not None:
+            self._shards.remove(l_uuid)
         self._leaving.leave(registration)
         return True
 
     def _add(self, account: Account) -> None:
         registration, fault = self._make(account)
         self._index.add(registration)
+        if self._shards is not None:
+            self._shards.add(account.l_uuid)
         old = None if fault else self._leaving.take_over(account)
         if old is not None:
             registration.take_over(old)
@@ -263,6 +274,9 @@ class RegistrationTable:
         registration, fault = self._make(account)
         self._index.replace(old, registration)
         registration.history = old.history
+        if self._shards is not None and old.state is RegistrationState.ELSEWHERE and not fault:
+            self._replace_elsewhere(old, registration, self._shards)
+            return
         if _is_off(account) or account.expires == 0 or account.l_uuid in self._disabled:
             self._leaving.leave(old)
         elif not fault and self._is_same_binding(old.account, account):
@@ -293,12 +307,87 @@ class RegistrationTable:
             registration.start_disabled(fault)
         elif _is_off(account):
             registration.start_disabled("disabled in the table")
+        elif not self._may_begin(registration):
+            registration.hand_over()
+            if known is not None:
+                self.observe(registration, known)
         elif account.l_uuid in self._disabled:
             registration.start_disabled("disabled by an operator")
         elif self._leaving.is_being_taken_back(account):
             registration.start(TAKEN_BACK_WITHIN)  # at the latest; see ``_changed``
         elif known is None or not self._resume(registration, known):
             registration.start(delay)
+
+    def _replace_elsewhere(
+        self, old: Registration, registration: Registration, shards: RegistrationShards
+    ) -> None:
+        """Know a changed account as its owner has it until that has registered it anew."""
+        if _is_off(registration.account):
+            registration.start_disabled("disabled in the table")
+            return
+        registration.hand_over()
+        registration.observe(old.granted, old.bound_until - self._clock.seconds())
+        shards.again(registration.account.l_uuid)
+
+    # -- several instances -----------------------------------------------------------------
+
+    def take_up(self, registration: Registration, known: Recollection | None) -> None:
+        """Register an account from here on, from where its last owner has left it."""
+        account = registration.account
+        self._note_disabled(account.l_uuid, known)
+        if account.l_uuid in self._disabled:
+            registration.start_disabled("disabled by an operator")
+        elif known is None or not self._resume(registration, known):
+            if known is not None and known.bound_until_utc > self._now_utc():
+                registration.series.old_contact = known.contact  # the last owner's
+            registration.start(self._first_delay(account))
+
+    def observe(self, registration: Registration, known: Recollection | None) -> None:
+        """Note how an account stands that another instance registers."""
+        self._note_disabled(registration.account.l_uuid, known)
+        if known is None:
+            registration.observe(0, 0.0)
+            return
+        registration.recall(known.failures, known.refusals, known.last)
+        is_online = known.refusals == 0 and not known.is_off
+        bound_for = known.bound_until_utc - self._now_utc()
+        registration.observe(known.granted, bound_for if is_online else 0.0)
+        target = self.words.target(known.series.target) if registration.is_online else None
+        self._index.inbound.place(registration.account.l_uuid, target)
+
+    def ask(self, l_uuid: str, what: str) -> None:
+        """Do what an operator asked another instance for; see ``RegistrationShards``."""
+        act = {
+            "enable": self.enable,
+            "disable": self.disable,
+            "register": self.register,
+            "unregister": self.unregister,
+        }.get(what)
+        if act is not None:
+            act("l_uuid", l_uuid)
+
+    def _note_disabled(self, l_uuid: str, known: Recollection | None) -> None:
+        if known is not None and known.is_off:
+            self._disabled.add(l_uuid)
+        else:
+            self._disabled.discard(l_uuid)
+
+    def _may_begin(self, registration: Registration) -> bool:
+        return self._shards is None or self._shards.may_begin(registration.account.l_uuid)
+
+    def _may_send(self, registration: Registration) -> bool:
+        return self._shards is None or self._shards.may_send(registration.account.l_uuid)
+
+    def _take_turn(self, registration: Registration) -> bool:
+        """Tell whether a REGISTER may leave now; for an account just lost it never does."""
+        return self._may_send(registration) and self._schedule.take_turn(registration)
+
+    def _is_elsewhere(self, registration: Registration, what: str) -> bool:
+        """Hand what an operator asks for to the instance that registers the account."""
+        if self._shards is None or registration.state is not RegistrationState.ELSEWHERE:
+            return False
+        self._shards.ask_owner(registration.account.l_uuid, what)
+        return True
 
     def _is_same_binding(self, one: Account, other: Account) -> bool:
         try:
@@ -348,13 +437,22 @@ class RegistrationTable:
                 registration.refusals,
                 registration.last,
                 place_of(registration.account, self._settings.reg_contact_addr),
+                self._contact_of(registration) if self._shards is not None else b"",
+                registration.account.l_uuid in self._disabled,
             ),
         )
+
+    def _contact_of(self, registration: Registration) -> bytes:
+        try:
+            return self._request_of(registration.account, registration.series.public).contact.raw
+        except BadRow:
+            return b""
 
     def written_again(self) -> Iterator[None]:
         """Write everything again, an account a step, to a store that may have lost it."""
         for registration in self._index:
-            if registration.last is not None and not registration.in_flight:
+            elsewhere = registration.state is RegistrationState.ELSEWHERE
+            if registration.last is not None and not registration.in_flight and not elsewhere:
                 self._remember(registration)
             yield
 
@@ -392,6 +490,8 @@ class RegistrationTable:
         if self._release is None:
             self._leaving.release_some(MOST_LEAVING_AT_ONCE)
         self._schedule.beat()
+        if self._shards is not None:
+            self._shards.beat()
 
     def plan(self) -> None:
         """Plan what is due within the reg_timer_interval that begins."""
@@ -418,6 +518,8 @@ class RegistrationTable:
 
     def _settle(self, registration: Registration) -> None:
         """Do what is due for one; what it met must not stop the others."""
+        if not registration.in_flight and not self._may_begin(registration):
+            return  # whoever acquires its shard goes on from the store
         try:
             registration.due()
         except Exception as error:  # noqa: BLE001  (a mistake of ours, in one account of many)
@@ -434,6 +536,8 @@ class RegistrationTable:
         )
 
     def _proceed(self, registration: Registration) -> None:
+        if not self._may_send(registration):
+            return
         try:
             registration.proceed()
         except Exception as error:  # noqa: BLE001  (a mistake of ours, in one account of many)
@@ -446,7 +550,8 @@ class RegistrationTable:
             last = registration.last
             if last is not None and last.status == UNANSWERED:
                 self._schedule.silent(registration)
-            self._remember(registration)
+            if event.after is not RegistrationState.ELSEWHERE:
+                self._remember(registration)
         if self._index.get(registration.account.l_uuid) is registration:
             target = registration.series.target if registration.is_online else None
             self._index.inbound.place(registration.account.l_uuid, target)
@@ -469,7 +574,7 @@ class RegistrationTable:
             tell = self._log.warn
         elif event.after is RegistrationState.DISABLED and event.status:
             tell = self._log.warn  # by a failure, for good
-        elif event.after in IN_FLIGHT or event.after is RegistrationState.DELAYED:
+        elif event.after in IN_FLIGHT or event.after in QUIETLY:
             tell = self._log.debug
         wait = event.next_at_utc - event.at_utc
         tell(
@@ -543,7 +648,10 @@ class RegistrationTable:
         registration = self._index.get(l_uuid)
         if registration is None:
             return UNKNOWN
-        if registration.state is RegistrationState.DISABLED:
+        elsewhere = registration.state is RegistrationState.ELSEWHERE
+        if registration.state is RegistrationState.DISABLED or (
+            elsewhere and l_uuid in self._disabled
+        ):
             return DISABLED
         if registration.is_online or self._leaving.is_online(l_uuid):
             return ONLINE
@@ -579,7 +687,10 @@ class RegistrationTable:
     def explain(self, l_uuid: str) -> str | None:
         """Return state, last exchange and next action in words; None: unknown."""
         registration = self._index.get(l_uuid)
-        return None if registration is None else explain(registration, self._now_utc())
+        if registration is None:
+            return None
+        words = explain(registration, self._now_utc())
+        return words if self._shards is None else f"{words}\n{self._shards.told(l_uuid)}"
 
     def reload(self, then: Callable[[Reloaded], None], failed: Failed) -> None:
         """Read all rows again; see ``AccountLoader.reload``."""
@@ -601,8 +712,10 @@ class RegistrationTable:
         registration = self._index.first(attr, value)
         if registration is None:
             return False
-        self._disabled.discard(registration.account.l_uuid)
-        registration.enable()
+        if not self._is_elsewhere(registration, "enable"):
+            self._disabled.discard(registration.account.l_uuid)
+            registration.enable()
+            self._remember_wish(registration)
         return True
 
     def disable(self, attr: str, value: str) -> bool:
@@ -610,8 +723,10 @@ class RegistrationTable:
         registration = self._index.first(attr, value)
         if registration is None:
             return False
-        self._disabled.add(registration.account.l_uuid)
-        registration.disable()
+        if not self._is_elsewhere(registration, "disable"):
+            self._disabled.add(registration.account.l_uuid)
+            registration.disable()
+            self._remember_wish(registration)
         return True
 
     def register(self, attr: str, value: str) -> bool:
@@ -619,8 +734,9 @@ class RegistrationTable:
         registration = self._index.first(attr, value)
         if registration is None:
             return False
-        self._disabled.discard(registration.account.l_uuid)
-        registration.register()
+        if not self._is_elsewhere(registration, "register"):
+            self._disabled.discard(registration.account.l_uuid)
+            registration.register()
         return True
 
     def unregister(self, attr: str, value: str) -> bool:
@@ -628,8 +744,14 @@ class RegistrationTable:
         registration = self._index.first(attr, value)
         if registration is None:
             return False
-        registration.unregister()
+        if not self._is_elsewhere(registration, "unregister"):
+            registration.unregister()
         return True
+
+    def _remember_wish(self, registration: Registration) -> None:
+        """Write at once what other instances have to know; what is under way writes at its end."""
+        if self._shards is not None and not registration.in_flight:
+            self._remember(registration)
 
     def gauges(self) -> dict[str, int]:
         """Return the module's three statistics, counted from where the accounts stand."""
@@ -660,8 +782,13 @@ class RegistrationTable:
 
         if self.loader is not None:
             self.loader.close()
+        mine = [
+            one
+            for one in (*self._index, *self._leaving)
+            if one.state is not RegistrationState.ELSEWHERE
+        ]
         self._release = Release(
-            [*self._index, *self._leaving],
+            mine,
             self._clock,
             bound_s,
             self._mistaken,

@@ -133,8 +133,8 @@ class ShardSet:
     # -- what the service and operators ask for ---------------------------------------------
 
     def take_part(self) -> None:
-        """Want a share from here on."""
-        self._takes_part = True
+        """Want a share from here on; who is leaving leaves."""
+        self._takes_part = self._leaving is None
         self._next_round_at = 0.0
 
     def drain(self) -> None:
