@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from uacproxy.dialog.cseq import LARGEST_CSEQ, restore_cseq, shift_of
+from uacproxy.dialog.cseq import restore_cseq
 from uacproxy.errors import ParseError, ScriptError
 from uacproxy.proxy.best_response import gather_challenges, pick_best
 from uacproxy.proxy.branch import Branch
 from uacproxy.proxy.breadth import MAX_BREADTH, shares_of
 from uacproxy.proxy.bridging import Bridging
-from uacproxy.proxy.credentials import ahead_refused, answers_heard, dialog_of
+from uacproxy.proxy.challenged import answer_by_rule, raised_shift, run_branch_failure
+from uacproxy.proxy.credentials import ahead_refused, answers_heard
 from uacproxy.proxy.onreply import OnReplyQueue
 from uacproxy.proxy.record_route import keep_record_route
 from uacproxy.proxy.target_set import Destination, destinations
 from uacproxy.proxy.wiring import Wiring
 from uacproxy.routing.actions import Bridge, Drop, Relay, Reply
-from uacproxy.routing.challenge import answer_challenge
 from uacproxy.routing.context import RouteContext
 from uacproxy.routing.runner import Outcome
 from uacproxy.routing.scope import Retry, Scope
@@ -241,11 +241,21 @@ class ResponseContext:
         """Answer a challenge where a rule says whose credentials do; else let routes decide."""
         if self.finished:
             return
-        may_go_on = not self.scope.is_canceled and not branch.cancelled
-        if may_go_on and self._answer(branch, response):
+        if self.scope.is_canceled or branch.cancelled:
+            self._failed(branch, response)
             return
-        if may_go_on and branch.on_failure:
-            self._run_branch_failure(branch, response)
+        retry = answer_by_rule(self._wiring, branch, response)
+        if retry is not None:
+            self._send_again(branch, retry)
+        elif branch.on_failure:
+            self._deciding += 1
+            run_branch_failure(
+                self._wiring,
+                self.scope,
+                branch,
+                response,
+                lambda outcome, scope: self._after_branch_failure(branch, response, outcome, scope),
+            )
         else:
             self._failed(branch, response)
 
@@ -260,59 +270,19 @@ class ResponseContext:
         if not self._is_settling and not self._is_under_way():
             self._advance()
 
-    def _answer(self, branch: Branch, response: Message) -> bool:
-        """Answer a challenge with the credentials its scope names; tell whether that was done."""
-        source = branch.scope.auth_source
-        if not source or branch.is_local or response.status not in (401, 407):
-            return False
-        features = self._wiring.features
-        retry = answer_challenge(
-            branch.failed_with(response),
-            features.sources.of(source, *dialog_of(self.scope)),
-            features.nonces,
-            features.log,
-        )
-        if retry is None:
-            return False
-        self._send_again(branch, retry)
-        return True
-
-    def _run_branch_failure(self, branch: Branch, response: Message) -> None:
-        """Let the branch failure route see one branch, while others may still ring."""
-        wiring = self._wiring
-        script = wiring.script
-        name = branch.on_failure
-        branch.on_failure = ""
-        try:
-            handler = script.branch_failure(name)
-        except ScriptError as error:
-            wiring.runner.report(error)
-            self._failed(branch, response)
+    def _after_branch_failure(
+        self, branch: Branch, response: Message, outcome: Outcome, scope: Scope
+    ) -> None:
+        self._deciding -= 1
+        if self.finished:
             return
-        scope = self.scope.branch_scope(self.scope.request.branch_copy(), branch.index)
-        scope.on_branch_failure = ""
-        scope.response = response
-        scope.failure = branch.failed_with(response)
-        self._deciding += 1
-
-        def decided(outcome: Outcome) -> None:
-            self._deciding -= 1
-            if self.finished:
-                return
-            retry = scope.retry
-            if not isinstance(outcome, Relay) or response.status >= 600 or self._is_ending():
-                self._failed(branch, response)
-            elif retry is not None and not outcome.targets:
-                self._send_again(branch, retry, scope.on_branch_failure)
-            else:
-                self._send_instead(branch, response, outcome, scope)
-
-        def failed(_error: ScriptError) -> None:
-            decided(None)
-
-        wiring.runner.run(
-            handler, RouteContext(wiring.features, scope), script.file, decided, failed
-        )
+        retry = scope.retry
+        if not isinstance(outcome, Relay) or response.status >= 600 or self._is_ending():
+            self._failed(branch, response)
+        elif retry is not None and not outcome.targets:
+            self._send_again(branch, retry, scope.on_branch_failure)
+        else:
+            self._send_instead(branch, response, outcome, scope)
 
     def _is_ending(self) -> bool:
         """Tell whether no branch may be started any more: cancelled, or a 6xx is there."""
@@ -417,34 +387,13 @@ class ResponseContext:
         again = branch.destination.again()
         if branch.target is not None:
             again.targets = [branch.target, *branch.targets]
-        shift = self._raised(branch)
+        shift = raised_shift(wiring, self.scope, branch)
         retried = self._make_branch(again, branch.index, branch.share, retry, shift)
         retried.on_failure = on_branch_failure
         if branch in self._branches:
             self._branches.remove(branch)
         self._branches.append(retried)
         self._start(retried)
-
-    def _raised(self, branch: Branch) -> int:
-        """Return what the CSeq of a challenged branch is to be raised by (RFC 3261 22.2).
-
-        Inside a dialog the number is the next one in its direction, and is remembered. Where
-        nothing would remember it, a later ACK could not be matched, so there it stays.
-        """
-        wiring = self._wiring
-        scope = self.scope
-        number = scope.received.cseq.number
-        if not wiring.features.track_cseq or number + branch.shift >= LARGEST_CSEQ:
-            return branch.shift
-        if not scope.in_dialog:
-            return branch.shift + 1
-        shifts = scope.shifts
-        own = scope.own_route
-        if shifts is None or own is None:
-            return branch.shift
-        by = wiring.tracker.cseq_raised(scope.dialog, shifts, scope.received, scope.toward_callee)
-        scope.shift = by + (shift_of(own) if scope.toward_callee else 0)
-        return scope.shift
 
     def _fail_upstream(self, branch: Branch, best: Message) -> None:
         """Send the best failure; a 503 of one hop is no 503 of ours (16.7 step 6)."""
