@@ -501,6 +501,24 @@ def test_a_branch_failure_route_runs_once_unless_it_is_armed_again() -> None:
     assert world.kinds_to(CALLEE).count("INVITE") == 2
 
 
+def test_a_branch_route_edits_the_branch_again_and_arms_nothing_by_itself() -> None:
+    text = BRANCH.replace(
+        "    ctx.on_branch_failure", "    ctx.on_branch('B')\n    ctx.on_branch_failure", 1
+    )
+    text += """
+@branch_route("B")
+def branch(ctx):
+    ctx.uac.replace_from("sip:branch%s@trunk.example" % ctx["$T_branch_idx"])
+"""
+    world = trunked(text)
+    world.receive(invite())
+    world.receive(challenge(last_of(world, OTHER, b"INVITE"), asking(b"far.example")), OTHER)
+    again = last_of(world, OTHER, b"INVITE")
+    assert (again.from_.uri, is_right(again, b"other")) == (b"sip:branch1@trunk.example", True)
+    world.receive(challenge(again, asking(b"far.example", b"n2")), OTHER)
+    assert world.kinds_to(OTHER).count("INVITE") == 2
+
+
 @pytest.mark.parametrize("status", [404, 501, 603])
 def test_any_other_outcome_leaves_the_failure_to_be_chosen_from(status: int) -> None:
     world = trunked(BRANCH)

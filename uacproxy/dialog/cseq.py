@@ -146,6 +146,8 @@ def shift_rack(request: Message, by: int, raised: Raised | None = None) -> None:
         by: what ``cs`` says.
         raised: what happened inside the dialog, in the direction of the request.
     """
+    if not by and raised is None:
+        return
     rack = request.get(RACK)
     if rack is None:
         return

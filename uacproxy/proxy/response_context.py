@@ -203,6 +203,7 @@ class ResponseContext:
             return
         request_uri = scope.request.request_uri
         next_hop = scope.next_hop
+        armed = scope.on_branch_failure
 
         def decided(outcome: Outcome) -> None:
             self.scope.from_changed = self.scope.from_changed or scope.from_changed
@@ -212,7 +213,8 @@ class ResponseContext:
                 return
             if scope.next_hop != next_hop or scope.request.request_uri != request_uri:
                 branch.send_elsewhere(scope.next_hop)
-            branch.on_failure = scope.on_branch_failure
+            if scope.on_branch_failure != armed:
+                branch.on_failure = scope.on_branch_failure
             branch.start()
 
         context = RouteContext(wiring.features, scope)
