@@ -86,6 +86,7 @@ def test_41_the_defaults_of_a_request() -> None:
 
 
 def test_42_one_retry_answers_the_challenge_and_both_replies_are_told() -> None:
+    """That the second reply has an event too: kamailio #1598."""
     world = run(LOGIN)
     reply(world, 401, CHALLENGE)
     first, second = world.sent_to(CALLEE)
@@ -130,12 +131,14 @@ def test_42_display_names_and_headers_stay_on_the_retry() -> None:
 
 
 def test_43_a_time_out_is_told_as_408_of_our_own() -> None:
+    """Time-outs of which nobody was told: kamailio #3047."""
     world = run("")
     world.let(40.0)
     assert heard(world) == ["heard 408 2 None mine OPTIONS"]
 
 
 def test_44_cseqno_is_the_first_number() -> None:
+    """Asked for in kamailio #1768."""
     world = run(LOGIN + '    ctx["$uac_req(cseqno)"] = 77\n')
     reply(world, 401, CHALLENGE)
     assert [request.cseq.number for request in world.sent_to(CALLEE)] == [77, 78]

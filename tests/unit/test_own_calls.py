@@ -388,3 +388,15 @@ def test_what_has_a_route_is_only_on_its_way_to_us() -> None:
     assert len(world.own_calls) == 1
     from_far(world, b"BYE", 2)
     assert len(world.own_calls) == 0
+
+
+def test_a_bye_that_crosses_ours_is_answered() -> None:
+    world = call("    dialog.bye()\n")
+    says(world, 200)
+    bye = world.last_to(CALLEE)
+    for method, status in ((b"INFO", 481), (b"BYE", 200)):
+        response = from_far(world, method, status)
+        assert response is not None and response.status == status
+    world.receive(answer(bye, 200), CALLEE)
+    assert len(world.own_calls) == 0
+    nothing_is_left(world)

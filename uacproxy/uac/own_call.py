@@ -211,6 +211,8 @@ class OwnCall:
         def answered(answer: Answer) -> None:
             if answer.is_last and answer.status in _DEAD:
                 self._ended("lost")
+            if answer.is_last and self.ended_by:
+                self._calls.forget(self)
             heard(answer)
 
         self._calls.send(self._inside(dialog, request), answered)
@@ -233,7 +235,11 @@ class OwnCall:
             self._bye(dialog)
 
     def _bye(self, dialog: UaDialog) -> None:
-        self._calls.send(self._inside(dialog, dialog.build(b"BYE")), _nobody_waits)
+        def answered(answer: Answer) -> None:
+            if answer.is_last and dialog is self.dialog:
+                self._calls.forget(self)
+
+        self._calls.send(self._inside(dialog, dialog.build(b"BYE")), answered)
 
     def _lasted(self) -> None:
         self._end = None
@@ -248,7 +254,8 @@ class OwnCall:
         if self._success is not None:
             self._success.stop()
             self._success = None
-        self._calls.forget(self)
+        if by != "us":  # else their BYE may cross ours, and is answered
+            self._calls.forget(self)
         listening = self.on_end
         self.on_end = []
         for each in listening:
@@ -259,7 +266,8 @@ class OwnCall:
     def request_received(self, server: ServerTransaction, request: Message) -> None:
         """Answer a request inside the dialog."""
         dialog = self.dialog
-        if dialog is None or not dialog.fits(request):
+        is_bye = request.method == b"BYE"
+        if dialog is None or not dialog.fits(request) or (self.ended_by and not is_bye):
             server.respond(build_response(request, 481))
             return
         if not dialog.take_cseq(request):
@@ -330,7 +338,3 @@ class OwnCall:
         response = build_response(request, 200)
         response.append(ALLOW, _ALLOWED)
         return response
-
-
-def _nobody_waits(_answer: Answer) -> None:
-    """Take the answer to a BYE that nobody asked for."""
