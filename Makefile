@@ -109,7 +109,7 @@ venv: .venv/ready-for-tests
 	@touch $@
 
 servers:
-	@sh $(DEBIAN) sipp=sip-tester kamailio=kamailio redis-server=redis-server postgres=postgresql \
+	@sh $(DEBIAN) sipp=sip-tester kamailio=kamailio redis-server=redis-server postgres=postgresql mariadbd=mariadb-server \
 	  /usr/lib/*/kamailio/modules/db_sqlite.so=kamailio-sqlite-modules cc=gcc /usr/include/stdlib.h=libc6-dev \
 	  "$$($(PYTHON) -c 'import sys, sysconfig; print("%s/Python.h=python%d.%d-dev" % (sysconfig.get_path("include"), *sys.version_info[:2]))')"
 

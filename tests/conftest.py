@@ -20,6 +20,7 @@ settings.load_profile("uacproxy")
 MARK_OF_FIXTURE = {
     "redis_server": "redis",
     "postgres_server": "postgres",
+    "mariadb_server": "mariadb",
     "start_kamailio": "kamailio",
     "start_sipp": "sipp",
 }
@@ -60,6 +61,13 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.
 def postgres_server() -> Iterator[services.Postgres]:
     """Give the session's PostgreSQL; a test makes a database of its own."""
     with services.postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[services.MariaDb]:
+    """Give the session's MariaDB; a test makes a database of its own."""
+    with services.mariadb() as server:
         yield server
 
 

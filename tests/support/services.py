@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pymysql
 import pytest
 
 from tests.support.free_ports import LOOPBACK, free_port
@@ -239,6 +240,55 @@ def postgres() -> Iterator[Postgres]:
         is_ready = [pg_isready, "-q", "-h", LOOPBACK, "-p", str(port)]
         with running(server, lambda: subprocess.run(is_ready).returncode == 0):
             yield Postgres(server, LOOPBACK, port)
+
+
+@dataclass(frozen=True)
+class MariaDb:
+    """A MariaDB in a folder of its own; its user ``root`` needs no password."""
+
+    server: Server
+    host: str
+    port: int
+
+    def new_database(self, name: str) -> str:
+        """Create an empty database and return its URL."""
+        _sql_of_mariadb(self.port, f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+        return f"mysql://root@{self.host}:{self.port}/{name}"
+
+
+@contextmanager
+def mariadb() -> Iterator[MariaDb]:
+    """Run a MariaDB server of our own, as Debian's ``mysql`` user where we are root."""
+    install, program = needs("mariadb-install-db"), needs("mariadbd")
+    user = "mysql" if os.geteuid() == 0 else ""
+    with tempfile.TemporaryDirectory(prefix="uacproxy-mariadb-") as name:
+        folder = Path(name)
+        if user:
+            owner = pwd.getpwnam(user)
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
+        files = ["--no-defaults", f"--datadir={folder / 'data'}"]
+        make = [install, *files, "--auth-root-authentication-method=normal", "--skip-test-db"]
+        made = Server(make, log=folder / "install.log", user=user, cwd=folder)
+        if made.process.wait(READY_WITHIN) != 0:
+            raise DidNotStart(made.output)
+        port = free_port()
+        argv = [program, *files, f"--bind-address={LOOPBACK}", f"--port={port}"]
+        argv += [f"--socket={folder / 'socket'}", f"--pid-file={folder / 'pid'}"]
+        argv += ["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=16M"]
+        server = Server(argv, log=folder / "mariadb.log", user=user, cwd=folder)
+        with running(server, lambda: _sql_of_mariadb(port, "SELECT 1")):
+            yield MariaDb(server, LOOPBACK, port)
+
+
+def _sql_of_mariadb(port: int, statement: str) -> bool:
+    """Run one statement; tell whether the server answered."""
+    try:
+        connection = pymysql.connect(host=LOOPBACK, port=port, user="root", connect_timeout=5)
+    except pymysql.err.OperationalError:
+        return False
+    with connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+    return True
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.support.registrar import account
@@ -97,3 +99,13 @@ def test_the_transport_is_that_of_the_setting_where_the_proxy_names_none(
 ) -> None:
     one = account(auth_proxy=proxy, settings=AccountSettings(transport="tcp"))
     assert RegisterRequest(one, "192.0.2.1", b"").next_hop.raw == next_hop
+
+
+def test_the_manual_page_has_every_setting_in_the_words_of_the_table() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "accounts.md").read_text()
+    missing = [
+        name
+        for name, one in ACCOUNT_SETTINGS.items()
+        if f"| `{name}` | {one.form} | {one.doc} |" not in page
+    ]
+    assert missing == []

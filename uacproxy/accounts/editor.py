@@ -170,7 +170,10 @@ class AccountEditor:
 
     def _remove(self, connection: Connection, l_uuid: str) -> bool:
         columns = self._columns(connection)
-        if not is_storable(l_uuid) or self._row(connection, columns, l_uuid) is None:
+        try:
+            if not is_storable(l_uuid) or self._row(connection, columns, l_uuid) is None:
+                return False
+        except ValueError:
             return False
         connection.execute(delete(self._table).where(self._table.c.l_uuid == l_uuid))
         if self._has_settings(connection):
@@ -203,7 +206,10 @@ class AccountEditor:
             self._table.c.l_uuid == l_uuid
         )
         for values in connection.execute(question):
-            return dict(zip(names, values, strict=True))
+            row = dict(zip(names, values, strict=True))
+            if row["l_uuid"] != l_uuid:  # MySQL finds it in capitals too
+                raise ValueError(f"l_uuid: {row['l_uuid']!a} is the same name to this database")
+            return row
         return None
 
     def _settings_of(self, connection: Connection, l_uuid: str) -> dict[str, str]:
