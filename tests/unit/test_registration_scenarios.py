@@ -312,6 +312,20 @@ def test_one_bad_registrar_holds_up_no_other() -> None:
     assert bench.table.gauges()["uac.regactive"] == 20
 
 
+def test_an_account_changed_while_its_register_is_out_leaves_no_second_one_behind() -> None:
+    """Two machines of one account after a change in flight (fspbx #594, newfies #46)."""
+    bench = Bench(silence, random=SeededRandom())
+    bench.let(1.0)
+    bench.table.put(account(auth_password="another"))
+    bench.registrar.script = [challenge(b"n1"), ok(expires=600)]
+    bench.let(3600.0)
+    assert bench.registrar.most_under_way == 1
+    assert bench.table.status("u1") == 1
+    assert len({request.call_id for request in bench.registrar.requests}) == 1
+    assert bench.numbers() == list(range(10, 10 + len(bench.requests)))
+    assert len(bench.requests) <= 3 + 3600 / 300
+
+
 def test_failing_registrations_hold_no_memory() -> None:
     """Memory grew with failing registrations (kamailio #1895 #2076 #3522)."""
     bench = Bench(status(500), random=SeededRandom())

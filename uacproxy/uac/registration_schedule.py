@@ -107,7 +107,8 @@ class Schedule:
             if deadline > now:
                 break
             del self._under_way[registration]
-            self._settle(registration)
+            if registration.deadline == deadline:  # else another has taken its place
+                self._settle(registration)
         self.send_due()
 
     def send_due(self) -> None:

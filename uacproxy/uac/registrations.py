@@ -548,7 +548,7 @@ class RegistrationTable:
         self._schedule.changed(registration)
         if event.before in IN_FLIGHT and event.after not in IN_FLIGHT:
             last = registration.last
-            if last is not None and last.status == UNANSWERED:
+            if last is not None and last.status == UNANSWERED and last.target is not None:
                 self._schedule.silent(registration)
             if event.after is not RegistrationState.ELSEWHERE:
                 self._remember(registration)
