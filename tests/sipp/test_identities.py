@@ -142,11 +142,12 @@ def test_a_challenge_is_answered_and_the_cseq_stays_one_ahead_for_the_whole_call
 
 
 def is_answer_of(password: str, method: str, answer: str) -> bool:
-    """Compute the response of RFC 7616 3.4.1 anew, and compare."""
+    """Compute the response of RFC 7616 3.4.1 anew, and compare; an ACK repeats its INVITE's."""
     pairs = re.findall(r'(\w+)=(?:"([^"]*)"|([^,\s]*))', answer)
     found: dict[str, str] = {name: quoted or plain for name, quoted, plain in pairs}
     ha1 = md5(f"{found['username']}:{found['realm']}:{password}")
-    ha2 = md5(f"{method}:{found['uri']}")
+    asked = "INVITE" if method == "ACK" else method
+    ha2 = md5(f"{asked}:{found['uri']}")
     middle = ":".join(found[name] for name in ("nonce", "nc", "cnonce", "qop"))
     return found["response"] == md5(f"{ha1}:{middle}:{ha2}")
 

@@ -94,18 +94,19 @@ class Side:
     def check_answers(self, passwords: Mapping[str, str]) -> None:
         """Check every answer against the password of its realm, and that no nc comes twice.
 
-        An ACK has those of its INVITE, and nobody asks it for others (22.1).
+        The ACK of a refusal has those of its INVITE (22.1). That of a 2xx has none: it goes on
+        to whoever answered, who may not be whoever asked.
         """
         used: set[tuple[str, str, str]] = set()
-        invites: dict[tuple[str, int], list[Answer]] = {}
+        invites: dict[str, list[Answer]] = {}  # by branch
         for line in self.lines:
             if line.sent or not line.is_request:
                 continue
-            which = (line.said.get("call-id"), line.cseq)
             if line.said.kind == "INVITE":
-                invites[which] = answers_in(line.said)
+                invites[line.branch] = answers_in(line.said)
             elif line.said.kind == "ACK":
-                assert answers_in(line.said) == invites[which], line.said.octets.decode()
+                wanted = invites.get(line.branch, [])
+                assert answers_in(line.said) == wanted, line.said.octets.decode()
                 continue
             for answer in answers_in(line.said):
                 assert answer.uri == line.said.request_uri
