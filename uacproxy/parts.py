@@ -64,6 +64,7 @@ from uacproxy.store.redis_leases import RedisLeases
 from uacproxy.store.secret import find_secret, keep_secret, put_secret
 from uacproxy.transaction.table import TransactionTable
 from uacproxy.transaction.timers import BeatClock
+from uacproxy.transaction.tokens import SystemRandom
 from uacproxy.transport.addresses import family_of
 from uacproxy.transport.sockets import SocketSet
 from uacproxy.uac.auth_param import AuthSeal
@@ -93,22 +94,6 @@ def _lease_seconds() -> float:
 
 
 @final
-class SystemRandom:
-    """Randomness of the operating system."""
-
-    def __init__(self) -> None:
-        self._uniform = random.SystemRandom().uniform
-
-    def token(self) -> bytes:
-        """Return 16 fresh hexadecimal digits."""
-        return os.urandom(8).hex().encode("ascii")
-
-    def uniform(self, low: float, high: float) -> float:
-        """Return a number between ``low`` and ``high``."""
-        return self._uniform(low, high)
-
-
-@final
 class Parts:
     """All parts of one service; ``build`` makes them once the script is read and the keys known."""
 
@@ -129,7 +114,7 @@ class Parts:
         self.bridge_counters = BridgeCounters()
         self.registration_counters = RegistrationCounters()
         self.store_failures: dict[str, int] = {}
-        self.random = SystemRandom()
+        self.random = SystemRandom(os.urandom, random.SystemRandom().uniform)
         self.clock = BeatClock(time.monotonic, self._timer_failed)
         self._domains = frozenset(octets_of(name.lower()) for name in config.sip.domains)
         self._made_key = b""  # of the sealed codec, where no password is set

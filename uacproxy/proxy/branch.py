@@ -217,13 +217,17 @@ class Branch:
             flow = transports.flow_to(target, self._socket)
             if flow is None:
                 continue
-            if self._outgrows(target, flow):
-                larger = transports.flow_to(over_tcp(target), self._socket)
-                if larger is not None:
-                    self._fallback = target
-                    target = over_tcp(target)
-                    flow = larger
-            self._send(target, flow)
+            ready: Message | None = None
+            if self._may_outgrow(target):
+                ready = self._finished(self._template.branch_copy(), flow)
+                if _length(ready) > self._wiring.udp_limit:
+                    larger = transports.flow_to(over_tcp(target), self._socket)
+                    if larger is not None:
+                        self._fallback = target
+                        target = over_tcp(target)
+                        flow = larger
+                        ready = None
+            self._send(target, flow, ready)
             return
         unresolved = self._unresolved
         if unresolved is not None:
@@ -233,26 +237,32 @@ class Branch:
         self._wiring.counters.unroutable += 1
         self._end(UNREACHED)
 
-    def _outgrows(self, target: Target, flow: Flow) -> bool:
-        """Tell whether the request is too large for UDP, where UDP was nobody's wish (18.1.1)."""
+    def _may_outgrow(self, target: Target) -> bool:
+        """Tell whether the request may be too large for UDP, and UDP nobody's wish (18.1.1)."""
         limit = self._wiring.udp_limit
         if target.chosen or target.transport != b"UDP" or limit == 0:
             return False
-        if _length(self._template) + most_added(self.scope) <= limit:
-            return False
-        measured = self._template.branch_copy()
-        branch = new_branch(self._wiring, self.scope)
-        finish(self._wiring, measured, self.scope, flow, branch, self.shift, self._auth)
-        return _length(measured) > limit
+        return _length(self._template) + most_added(self.scope) > limit
 
-    def _send(self, target: Target, flow: Flow) -> None:
+    def _finished(self, request: Message, flow: Flow) -> Message:
         wiring = self._wiring
-        last = not self._has_more and self._fallback is None
-        request = self._template if last else self._template.branch_copy()
-        if self.scope.auth_source:
-            self._answer_ahead(request, target)
         branch = new_branch(wiring, self.scope)
         finish(wiring, request, self.scope, flow, branch, self.shift, self._auth)
+        return request
+
+    def _send(self, target: Target, flow: Flow, ready: Message | None = None) -> None:
+        """Send on one flow; ``ready`` is what was finished for it to be measured."""
+        wiring = self._wiring
+        last = not self._has_more and self._fallback is None
+        if ready is None or self.scope.auth_source:
+            request = self._template if last else self._template.branch_copy()
+            if self.scope.auth_source:
+                self._answer_ahead(request, target)
+            self._finished(request, flow)
+        else:
+            request = ready
+            if last:
+                self._template = request
         self.request = request
         self.target = target
         self._ringing = False
@@ -302,6 +312,8 @@ class Branch:
                 self._end(UNANSWERED)  # the caller has not cancelled and would not understand
             else:
                 self.over = True
+                if self._client is not None:
+                    self._client.release()  # it acknowledges by itself
                 self._owner.failure(self, response)
 
     def _heard_nothing(self, transport_failed: bool) -> None:

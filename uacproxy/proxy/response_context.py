@@ -27,7 +27,18 @@ from uacproxy.routing.scope import Retry, Scope
 from uacproxy.sip.build import build_response
 from uacproxy.sip.grammar import octets_of
 from uacproxy.sip.message import Message
-from uacproxy.sip.names import CONTENT_LENGTH, REASON, RETRY_AFTER, ROUTE, SERVER, canonical
+from uacproxy.sip.names import (
+    CONTENT_LENGTH,
+    CSEQ,
+    FROM,
+    REASON,
+    RECORD_ROUTE,
+    RETRY_AFTER,
+    ROUTE,
+    SERVER,
+    TO,
+    canonical,
+)
 from uacproxy.transaction.server import ServerTransaction
 from uacproxy.uac.hiding import hide_caller
 from uacproxy.uac.restore import restore_response
@@ -35,6 +46,8 @@ from uacproxy.uac.restore import restore_response
 MOST_ROUNDS: Final = 30
 """Times that handlers may send one request on; a failure route that never gives up ends here."""
 
+_FOR_RESPONSES: Final = frozenset((FROM, TO, CSEQ))
+_FOR_ROUTES: Final = frozenset((RECORD_ROUTE,))
 _RETRY_UNTRACKED_IN: Final = b"30"  # s
 _ELSEWHERE: Final = b'SIP;cause=200;text="Call completed elsewhere"'  # RFC 3326
 
@@ -231,17 +244,34 @@ class ResponseContext:
         """Pass a 2xx upstream, every one of an INVITE; cancel the other branches."""
         if self.finished and self.scope.received.method != b"INVITE":
             return
-        if not self.finished:
+        first = not self.finished
+        if first:
             self.finished = True
             self._cancel_others(branch, [_ELSEWHERE])
         if branch.credentials or branch.ahead:
             given = [*branch.credentials, *branch.ahead]
             answers_heard(self._wiring, response, given, branch.target)
         self._pass_up(branch, response)
+        if first:
+            self._let_go(branch)
+
+    def _let_go(self, winner: Branch | None) -> None:
+        """Forget what is of no use behind a final response; no cycle is left for a collector.
+
+        Of an answered INVITE there stays what a further 2xx needs, for 32 s (RFC 6026).
+        """
+        self._groups = []
+        self._failures = []
+        self._branches = [branch for branch in self._branches if not branch.over]
+        if winner is not None and self._onreply is None:
+            self.scope.received.keep_only(_FOR_RESPONSES)
+            self.scope.request = self.scope.received
+            winner.request.keep_only(_FOR_ROUTES)
 
     def failure(self, branch: Branch, response: Message) -> None:
         """Answer a challenge where a rule says whose credentials do; else let routes decide."""
         if self.finished:
+            self._let_go(None)
             return
         if self.scope.is_canceled or branch.cancelled:
             self._failed(branch, response)
@@ -410,6 +440,7 @@ class ResponseContext:
                 gather_challenges(best, self._failures)
             self.finished = True
             self._pass_up(branch, best)
+            self._let_go(None)
 
     # -- upstream ----------------------------------------------------------------------
 
@@ -471,6 +502,7 @@ class ResponseContext:
             response.append(name, value)
         self._forget_dialog()
         server.respond(response)
+        self._let_go(None)
 
     def _forget_dialog(self) -> None:
         """Tell the tracker that the request began no dialog between two others."""

@@ -17,20 +17,24 @@ from uacproxy.sip.uri import Uri
 PARAM: Final = b"ck"
 _LENGTH: Final = 8  # octets
 _PERSON: Final = b"route mark"
+MOST_KEPT: Final = 4096  # marks remembered; a forgotten one is computed again
 
 
 @final
 class RouteMark:
     """Makes and checks marks; the first key makes, all are accepted."""
 
-    __slots__ = ("_keys",)
+    __slots__ = ("_keys", "_made")
 
     def __init__(self, keys: list[bytes]) -> None:
         self._keys = keys
+        self._made: dict[bytes, bytes] = {}  # what recent marks are of: most ACKs come soon
 
     def mark(self, call_id: bytes, caller_tag: bytes) -> bytes:
         """Return the mark for a request that may begin a dialog."""
-        return _mark(self._keys[0], call_id, caller_tag)
+        made = _mark(self._keys[0], call_id, caller_tag)
+        self._remember(made, call_id + b"\n" + caller_tag)
+        return made
 
     def fits(self, own: Uri, request: Message) -> bool:
         """Tell whether our Route entry was made for the dialog of this request."""
@@ -38,13 +42,24 @@ class RouteMark:
         if given is None:
             return False
         call_id = request.call_id
+        # either side may be the caller; what ``ftag`` says of it may have been altered
+        tags = (request.from_.tag, request.to.tag)
+        known = self._made.get(given)
+        if known is not None:
+            for tag in tags:
+                if known == call_id + b"\n" + tag:
+                    return True
         for key in self._keys:
-            # either side may be the caller; what ``ftag`` says of it may have been altered
-            if given == _mark(key, call_id, request.from_.tag):
-                return True
-            if given == _mark(key, call_id, request.to.tag):
-                return True
+            for tag in tags:
+                if given == _mark(key, call_id, tag):
+                    self._remember(given, call_id + b"\n" + tag)
+                    return True
         return False
+
+    def _remember(self, mark: bytes, of: bytes) -> None:
+        if len(self._made) >= MOST_KEPT:
+            self._made.clear()
+        self._made[mark] = of
 
 
 def _mark(key: bytes, call_id: bytes, tag: bytes) -> bytes:

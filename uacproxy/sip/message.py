@@ -375,6 +375,18 @@ class Message:
                 del self.lines[at]
         self._forget(name)
 
+    def keep_only(self, names: frozenset[bytes]) -> None:
+        """Forget the body and every field but these: the message stays for its answers alone."""
+        kept = [at for at, name in enumerate(self.names) if name in names]
+        self.lines = [self.lines[at] for at in kept]
+        self.names = [self.names[at] for at in kept]
+        self.body = b""
+        self._call_id = None
+        self._via = None
+        self._cseq = None
+        self._from = None
+        self._to = None
+
     def set_body(self, body: bytes) -> None:
         """Put another body in, Content-Length with it, which then stands once."""
         self.body = body

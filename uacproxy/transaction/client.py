@@ -19,7 +19,8 @@ class ClientTransaction(Transaction):
     Args:
         figure: the machine's own.
         first: the state it starts in.
-        request: with our Via on top; not to be edited any more.
+        request: with our Via on top; not to be edited any more, and forgotten when a final
+            response came.
         flow: where it goes.
         values: for this kind of transport.
         clock: for the timers.
@@ -41,6 +42,7 @@ class ClientTransaction(Transaction):
         ended: Callable[[Any], None],
     ) -> None:
         super().__init__(figure, first, request, flow, values, clock, counters, ended)
+        self.method = request.method
         self._notify = notify
         self._response: Message | None = None
 
@@ -58,6 +60,12 @@ class ClientTransaction(Transaction):
 
     def release(self) -> None:
         """Tell the TU nothing more; what is still to be acknowledged, is."""
+        self._notify = _tell_nobody
+
+    def _forget_all(self) -> None:
+        """Drop what is of no use where retransmissions are absorbed and nothing is sent."""
+        self._forget_request()
+        self._octets = b""
         self._notify = _tell_nobody
 
     def _let_go(self) -> None:

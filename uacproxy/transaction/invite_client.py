@@ -40,6 +40,7 @@ class InviteClient(ClientTransaction):
     def _acknowledge(self) -> None:
         if self._response is not None:
             self._octets = build_ack(self.request, self._response).encode()
+            self._forget_request()
             self._send()
 
     def _forget_octets(self) -> None:
@@ -52,13 +53,16 @@ TABLE: Final[
     dict[tuple[State, Input], tuple[State, tuple[Callable[[InviteClient], None], ...]]]
 ] = {
     (State.CALLING, Input.PROVISIONAL): (State.PROCEEDING, (_T._forget_octets, _T._pass_up)),
-    (State.CALLING, Input.SUCCESS): (State.ACCEPTED, (_T._forget_octets, _T._pass_up)),
+    (State.CALLING, Input.SUCCESS): (
+        State.ACCEPTED,
+        (_T._forget_octets, _T._forget_request, _T._pass_up),
+    ),
     (State.CALLING, Input.FAILURE): (State.COMPLETED, (_T._acknowledge, _T._pass_up)),
     (State.CALLING, Input.TIMER_A): (State.CALLING, (_T._send_after_twice_the_wait,)),
     (State.CALLING, Input.TIMER_B): (State.TERMINATED, (_T._time_out,)),
     (State.CALLING, Input.TRANSPORT_ERROR): (State.TERMINATED, (_T._report,)),
     (State.PROCEEDING, Input.PROVISIONAL): (State.PROCEEDING, (_T._pass_up,)),
-    (State.PROCEEDING, Input.SUCCESS): (State.ACCEPTED, (_T._pass_up,)),
+    (State.PROCEEDING, Input.SUCCESS): (State.ACCEPTED, (_T._forget_request, _T._pass_up)),
     (State.PROCEEDING, Input.FAILURE): (State.COMPLETED, (_T._acknowledge, _T._pass_up)),
     (State.ACCEPTED, Input.SUCCESS): (State.ACCEPTED, (_T._pass_up,)),
     (State.ACCEPTED, Input.TIMER_M): (State.TERMINATED, ()),

@@ -24,6 +24,7 @@ Row = tuple[State, tuple[Action, ...]]
 StateTimers = tuple[Input | None, Input | None]
 
 _TERMINATED: Final = State.TERMINATED
+_FORGOTTEN: Final = Message(b"", b"", b"", 0, b"", [], [], b"")
 
 
 @final
@@ -107,6 +108,10 @@ class Transaction:
         if self.state is not _TERMINATED:
             self._enter(_TERMINATED)
             self._let_go()
+
+    def _forget_request(self) -> None:
+        """Drop what nobody asks for after the final response, for it may stay for 32 s."""
+        self.request = _FORGOTTEN
 
     def _let_go(self) -> None:
         """Drop what leads back to the TU: an ended transaction keeps nobody alive."""

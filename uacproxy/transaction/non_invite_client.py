@@ -40,14 +40,14 @@ TABLE: Final[
     dict[tuple[State, Input], tuple[State, tuple[Callable[[NonInviteClient], None], ...]]]
 ] = {
     (State.TRYING, Input.PROVISIONAL): (State.PROCEEDING, (_T._pass_up,)),
-    (State.TRYING, Input.SUCCESS): (State.COMPLETED, (_T._pass_up,)),
-    (State.TRYING, Input.FAILURE): (State.COMPLETED, (_T._pass_up,)),
+    (State.TRYING, Input.SUCCESS): (State.COMPLETED, (_T._pass_up, _T._forget_all)),
+    (State.TRYING, Input.FAILURE): (State.COMPLETED, (_T._pass_up, _T._forget_all)),
     (State.TRYING, Input.TIMER_E): (State.TRYING, (_T._send_at_most_t2_apart,)),
     (State.TRYING, Input.TIMER_F): (State.TERMINATED, (_T._time_out,)),
     (State.TRYING, Input.TRANSPORT_ERROR): (State.TERMINATED, (_T._report,)),
     (State.PROCEEDING, Input.PROVISIONAL): (State.PROCEEDING, (_T._pass_up,)),
-    (State.PROCEEDING, Input.SUCCESS): (State.COMPLETED, (_T._pass_up,)),
-    (State.PROCEEDING, Input.FAILURE): (State.COMPLETED, (_T._pass_up,)),
+    (State.PROCEEDING, Input.SUCCESS): (State.COMPLETED, (_T._pass_up, _T._forget_all)),
+    (State.PROCEEDING, Input.FAILURE): (State.COMPLETED, (_T._pass_up, _T._forget_all)),
     (State.PROCEEDING, Input.TIMER_E): (State.PROCEEDING, (_T._send_t2_apart,)),
     (State.PROCEEDING, Input.TIMER_F): (State.TERMINATED, (_T._time_out,)),
     (State.PROCEEDING, Input.TRANSPORT_ERROR): (State.TERMINATED, (_T._report,)),

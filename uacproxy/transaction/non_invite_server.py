@@ -57,6 +57,8 @@ class NonInviteServer(ServerTransaction):
         if self._response is not None and self._response.status == 408:
             self.final_sent = True
             self._octets = b""  # retransmissions meet silence
+            self._forget_request()
+            self.context = None
             return
         self._send_final()
 

@@ -17,12 +17,13 @@ class ServerTransaction(Transaction):
     """One request received, until no retransmission of it can come any more.
 
     ``notify`` and ``context`` belong to the transaction user (TU), who sets them when it
-    is given the transaction; ``notify`` hears TIMEOUT and TRANSPORT_ERROR.
+    is given the transaction; ``notify`` hears TIMEOUT and TRANSPORT_ERROR, ``context`` is
+    dropped with the final response.
 
     Args:
         figure: the machine's own.
         first: the state it starts in.
-        request: as received.
+        request: as received; forgotten with the final response.
         flow: where responses go (18.2.2).
         values: for this kind of transport.
         clock: for the timers.
@@ -86,6 +87,8 @@ class ServerTransaction(Transaction):
     def _send_final(self) -> None:
         self.final_sent = True
         self._send_response()
+        self._forget_request()
+        self.context = None
 
     def _answer_again(self) -> None:
         if self._octets:  # else nothing was answered yet

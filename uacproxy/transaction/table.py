@@ -84,6 +84,12 @@ class TransactionTable:
         self._invite_clients: dict[bytes, InviteClient] = {}  # by branch
         self._other_clients: dict[bytes, NonInviteClient] = {}
         self._first_of_merged: dict[bytes, ServerTransaction] = {}
+        # Bound once: each transaction would keep methods of its own otherwise.
+        self._new_tag: Callable[[], bytes] = random.token
+        self._at_invite_server_end: Callable[[Transaction], None] = self._invite_server_ended
+        self._at_other_server_end: Callable[[Transaction], None] = self._other_server_ended
+        self._at_invite_client_end: Callable[[Transaction], None] = self._invite_client_ended
+        self._at_other_client_end: Callable[[Transaction], None] = self._other_client_ended
 
     # -- from the network --------------------------------------------------------------
 
@@ -133,7 +139,7 @@ class TransactionTable:
                 return
         else:
             client = self._other_clients.get(branch)
-            if client is not None and client.request.method == method:
+            if client is not None and client.method == method:
                 client.response_received(response)
                 return
         self._counters.unmatched_responses += 1
@@ -170,9 +176,9 @@ class TransactionTable:
             values=self._reliable if back.reliable else self._unreliable,
             clock=self._clock,
             counters=self._counters,
-            new_tag=self._random.token,
+            new_tag=self._new_tag,
             notify=None,
-            ended=self._invite_server_ended,
+            ended=self._at_invite_server_end,
         )
         server.key = key
         self._invite_servers[key] = server
@@ -187,9 +193,9 @@ class TransactionTable:
             values=self._reliable if back.reliable else self._unreliable,
             clock=self._clock,
             counters=self._counters,
-            new_tag=self._random.token,
+            new_tag=self._new_tag,
             notify=None,
-            ended=self._other_server_ended,
+            ended=self._at_other_server_end,
         )
         server.key = key
         self._other_servers[key] = server
@@ -265,7 +271,7 @@ class TransactionTable:
                 clock=self._clock,
                 counters=self._counters,
                 notify=notify,
-                ended=self._invite_client_ended,
+                ended=self._at_invite_client_end,
             )
             invite_client.key = branch
             self._invite_clients[branch] = invite_client
@@ -280,7 +286,7 @@ class TransactionTable:
             clock=self._clock,
             counters=self._counters,
             notify=notify,
-            ended=self._other_client_ended,
+            ended=self._at_other_client_end,
         )
         client.key = branch
         self._other_clients[branch] = client

@@ -34,6 +34,7 @@ from uacproxy.sip.uri import Uri
 from uacproxy.uac.replace import Identities, replace_head
 from uacproxy.uac.restore_key import KEY_LENGTH
 
+MOST_KEPT: Final = 4096  # opened values remembered; a forgotten one is opened again
 _VERSION: Final = 1 << 5  # in the three high bits of the first octet
 _KEY_BITS: Final = 0x1F  # the others: which key
 _TO_URL: Final = bytes.maketrans(b"+/", b"-_")
@@ -105,7 +106,15 @@ class SealedCodec:
     (RFC 4648 5), so no character needs an escape in a URI. Their number is not hidden.
     """
 
-    __slots__ = ("_from_param", "_keys", "_sealer", "_to_param", "_version", "hide_on_failure")
+    __slots__ = (
+        "_from_param",
+        "_keys",
+        "_opened",
+        "_sealer",
+        "_to_param",
+        "_version",
+        "hide_on_failure",
+    )
 
     def __init__(self, from_param: bytes, to_param: bytes, keys: list[bytes]) -> None:
         """Take the names of the parameters and the keys.
@@ -126,6 +135,7 @@ class SealedCodec:
         version = _version_of(keys[0])
         self._sealer = self._keys[version][0]
         self._version = bytes([version])
+        self._opened: dict[bytes, bytes] = {}  # recent values: the ACK comes soon after
 
     def params(
         self, identities: Identities, call_id: bytes, from_tag: bytes
@@ -171,9 +181,20 @@ class SealedCodec:
         both = len(original).to_bytes(2, "big") + original + shown
         sealed = self._sealer.encrypt(both, _bound_to(replaced, call_id, tag))
         text = b2a_base64(self._version + sealed, newline=False)
-        return text.rstrip(b"=").translate(_TO_URL)
+        value = text.rstrip(b"=").translate(_TO_URL)
+        self._remember(b"\n".join([value, replaced, call_id, tag]), both)
+        return value
+
+    def _remember(self, sealed: bytes, opened: bytes) -> None:
+        if len(self._opened) >= MOST_KEPT:
+            self._opened.clear()
+        self._opened[sealed] = opened
 
     def _open(self, value: bytes, replaced: bytes, call_id: bytes, tag: bytes) -> bytes:
+        whole = b"\n".join([value, replaced, call_id, tag])
+        known = self._opened.get(whole)
+        if known is not None:
+            return known
         left = len(value) % 4
         if left == 1 or value.translate(None, _URL_SAFE):
             raise RestoreFailed("altered")
@@ -184,9 +205,11 @@ class SealedCodec:
         bound_to = _bound_to(replaced, call_id, tag)
         for key in keys:
             try:
-                return key.decrypt(sealed[1:], bound_to)
+                opened = key.decrypt(sealed[1:], bound_to)
             except InvalidTag:
                 continue
+            self._remember(whole, opened)
+            return opened
         raise RestoreFailed("altered")  # or from another dialog
 
 
