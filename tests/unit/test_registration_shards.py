@@ -12,6 +12,7 @@ from tests.support.registrar import (
     ListedAccounts,
     ScriptedRegistrar,
     account,
+    challenge,
     ok,
     silence,
 )
@@ -234,23 +235,29 @@ def test_one_that_is_cut_off_gives_up_what_is_under_way_and_sends_no_more() -> N
     assert other.owned() == all_of(farm)
 
 
-def test_a_stopped_process_that_hears_an_answer_when_it_wakes_does_not_go_on_with_it() -> None:
+def test_a_stopped_process_that_wakes_begins_nothing_that_came_due_meanwhile() -> None:
     farm = Farm()
     one, other = two(farm)
-    l_uuid = min(one.owned())
-    one.registrar.script = [silence]
-    one.table.register("l_uuid", l_uuid)
+    sent = len(one.registrar.requests)
     one.line.is_asleep = True
     one.is_dead = True  # no beat of its own
-    farm.run(30.0)
-    assert l_uuid in other.owned()
-    sent = len(one.registrar.requests)
-    one.table.beat()  # the first thing it does is not to look at its leases
-    registration = one.table.registration(l_uuid)
-    assert registration is not None
-    registration.due()
+    farm.run(3600.0)
+    assert other.owned() == all_of(farm)
+    one.table.beat()  # before it looks at its leases
     farm.run(1.0)
     assert len(one.registrar.requests) == sent
+
+
+def test_a_stopped_process_that_wakes_does_not_answer_a_challenge_it_finds() -> None:
+    farm = Farm()
+    one, _ = two(farm)
+    l_uuid = min(one.owned())
+    one.registrar.script = [challenge(b"n1"), ok()]
+    one.table.register("l_uuid", l_uuid)
+    sent = len(one.registrar.requests)
+    farm.clock.advance(20.0)  # at once: the answer is heard when the lease has run out
+    assert len(one.registrar.requests) == sent
+    assert one.table.status(l_uuid) == ONLINE
 
 
 def test_what_an_operator_asks_at_the_wrong_instance_the_right_one_does() -> None:
@@ -272,11 +279,16 @@ def test_a_disabled_account_stays_so_when_another_instance_takes_over() -> None:
     farm = Farm()
     one, other = two(farm)
     l_uuid = min(other.owned())
+    at_rest = max(other.owned())
+    other.table.unregister("l_uuid", at_rest)
     other.table.disable("l_uuid", l_uuid)
+    farm.run(5.0)
+    other.table.disable("l_uuid", at_rest)  # nothing has to be sent for that
     farm.run(5.0)
     other.is_dead = True
     farm.run(20.0)
-    assert one.state(l_uuid) is RegistrationState.DISABLED
+    assert at_rest != l_uuid
+    assert one.state(l_uuid) is one.state(at_rest) is RegistrationState.DISABLED
 
 
 def test_an_account_whose_owner_lost_it_at_the_registrar_is_offline_everywhere() -> None:
