@@ -46,10 +46,11 @@ class Pending:
 class ReliableResponses:
     """Those to one INVITE in one dialog, numbered from ``first``."""
 
-    __slots__ = ("_clock", "_heard", "_next", "_pending", "_server", "_t1")
+    __slots__ = ("_clock", "_cseq", "_heard", "_next", "_pending", "_server", "_t1")
 
     def __init__(self, server: ServerTransaction, clock: Clock, t1: float, first: int) -> None:
         self._server = server
+        self._cseq = b"%d" % server.request.cseq.number  # the request goes with its final response
         self._clock = clock
         self._t1 = t1
         self._next = first
@@ -86,11 +87,7 @@ class ReliableResponses:
         words = rack.split()
         if len(words) != 3 or words[2] != b"INVITE":
             return b""
-        if (
-            words[1] != b"%d" % self._server.request.cseq.number
-            or not is_digits(words[0])
-            or len(words[0]) > 10
-        ):
+        if words[1] != self._cseq or not is_digits(words[0]) or len(words[0]) > 10:
             return b""
         ours = int(words[0])
         for at, pending in enumerate(self._pending):
