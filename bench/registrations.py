@@ -34,11 +34,12 @@ from rich.console import Console
 from rich.table import Table
 from systems import HERE, kamailio_command, running, uacproxy_command
 
-from uacproxy.accounts.schema import make_tables, uacreg_table
+from uacproxy.accounts.schema import make_tables, uacreg_table, version_table
 
 FOLDER = HERE / "registrations"
 REGISTRAR = ("127.7.0.4", 5080)
 PASSWORD = "s3cret01"
+KAMAILIO_VERSION = 5  # of the table, that Debian's Kamailio reads; we read it too
 GIVE_UP = 180.0  # s, for all accounts to be registered
 IDLE = 12.0  # s, after which memory is looked at: transactions have ended by then
 STEADY_ACCOUNTS = 2000
@@ -74,6 +75,8 @@ def make_table(file: Path, accounts: int, expires: int) -> None:
     ]
     with engine.begin() as connection:
         make_tables(connection)
+        version = version_table()
+        connection.execute(sqlalchemy.update(version).values(table_version=KAMAILIO_VERSION))
         if rows:
             connection.execute(sqlalchemy.insert(uacreg_table()), rows)
     engine.dispose()
