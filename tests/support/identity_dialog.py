@@ -20,6 +20,7 @@ from uacproxy.sip.message import Message
 from uacproxy.sip.name_addr import parse_name_addr
 from uacproxy.sip.names import FROM, RECORD_ROUTE, TO, VIA
 from uacproxy.sip.parse import parse_message
+from uacproxy.transaction.timers import T1
 
 
 @dataclass
@@ -65,6 +66,7 @@ class Ledger:
         self.received: list[tuple[bytes, HostPort, bytes]] = []  # for sending again
         self._seen = 0
         self._numbers = 0
+        self._began = world.clock.seconds()
         exact = plot.mode != "kamailio"
         made = plot.all_replacements
         caller_words = plot.caller.words, plot.dialled.words
@@ -219,14 +221,20 @@ class Ledger:
     def is_forgotten(self, dialog: Dialog) -> bool:
         """Tell whether the proxy need not know a dialog any more.
 
-        Each failed call is forgotten. A tracked one is a while after its first BYE.
+        Each failed call is forgotten, and so is a request of another kind that got no final
+        response in 64*T1: nothing is answered to it then (RFC 4320 4.2). A tracked call is a
+        while after its first BYE.
         """
-        if self.opening.final >= 300:
+        opening = self.opening
+        if opening.final >= 300:
+            return True
+        now = self.world.clock.seconds()
+        if opening.method != b"INVITE" and not opening.final and now >= self._began + 64 * T1:
             return True
         if self.plot.mode != "dialog":
             return False
         ends = [one.ended_at for one in self.dialogs if one.ended_at is not None]
-        return bool(ends) and min(ends) + LINGERS <= self.world.clock.seconds()
+        return bool(ends) and min(ends) + LINGERS <= now
 
     def _dialog(self, peer: HostPort, tag: bytes) -> Dialog:
         for one in self.dialogs:
