@@ -52,6 +52,7 @@ class AccountEditor:
         self._schema, self._bare_name = split_name(table)
         self._table = uacreg_table(table)
         self._settings = settings_table(self._schema)
+        self._settings_are_there = False
 
     def put(
         self,
@@ -220,7 +221,10 @@ class AccountEditor:
         return {str(name): str(value) for name, value in connection.execute(question)}
 
     def _has_settings(self, connection: Connection) -> bool:
-        return inspect(connection).has_table(SETTINGS_TABLE, schema=self._schema)
+        if not self._settings_are_there:  # asked once: an import has many rows
+            looked_at = inspect(connection)
+            self._settings_are_there = looked_at.has_table(SETTINGS_TABLE, schema=self._schema)
+        return self._settings_are_there
 
     def _make_settings_table(self, connection: Connection) -> None:
         if self._has_settings(connection):
@@ -232,6 +236,7 @@ class AccountEditor:
 
     def _columns(self, connection: Connection) -> set[str]:
         """Return the columns the table has; an empty SQLite file gets the tables first."""
+        self._settings_are_there = False  # whatever an earlier transaction saw
         looked_at = inspect(connection)
         if self._database.is_sqlite and not looked_at.get_table_names():
             make_tables(connection, uacreg=self._name)

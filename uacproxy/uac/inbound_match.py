@@ -149,7 +149,10 @@ def _numbers_in(request: Message, source: str) -> list[str]:
     """Return the users that the field of a DID source holds, as far as it can be read."""
     values: list[bytes]
     if source == FROM_TO:
-        values = [request.to.uri]
+        try:
+            values = [request.to.uri]
+        except ParseError:
+            values = []
     else:
         name = source.removeprefix(FROM_FIELD)
         values = request.fields(canonical(octets_of(name)))[:MOST_NUMBERS]
