@@ -78,6 +78,17 @@ def test_a_failure_route_relays() -> None:
     assert call.world.last_to(CALLER).status == 200
 
 
+def test_a_cancel_after_a_relay_has_followed_reaches_its_branch() -> None:
+    call = failing("    return Relay('sip:192.0.2.3')\n")
+    call.invite()
+    call.callee_says(486)
+    call.callee_says(180, peer=OTHER)
+    call.caller_cancels()
+    assert call.world.last_to(OTHER).method == b"CANCEL"
+    call.callee_says(487, peer=OTHER, method=b"INVITE")
+    assert call.world.last_to(CALLER).status == 487
+
+
 def test_a_failure_route_that_decides_nothing_passes_the_failure_on() -> None:
     call = failing("    return None\n")
     call.invite()

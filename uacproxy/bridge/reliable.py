@@ -108,6 +108,7 @@ class ReliableResponses:
         self._server.respond(pending.response)
 
     def _due(self, pending: Pending) -> None:
+        pending.timer = None
         pending.again_in *= 2
         self._send(pending)
 

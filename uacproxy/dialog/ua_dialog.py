@@ -216,14 +216,14 @@ def uas_dialog(request: Message, local_tag: bytes, contact: bytes) -> UaDialog:
     """
     target = contact_uri(request)
     if not target:
-        request.need(CONTACT)
+        raise ParseError("no Contact that requests can be sent to", field=CONTACT)
     return UaDialog(
         request.call_id,
         local=request.to.head,
         local_tag=local_tag,
         remote=request.from_.head,
         remote_tag=request.from_.tag,
-        remote_target=target or request.from_.uri,
+        remote_target=target,
         route_set=_routes_of(request, reverse=False),
         contact=contact,
         local_cseq=0,

@@ -12,7 +12,7 @@ from uacproxy.bridge.attempt import Attempt, OuterTarget
 from uacproxy.bridge.call import Call, CallState
 from uacproxy.bridge.dialog_ids import REPLACES, far_end, replaces_at
 from uacproxy.bridge.leg import Leg
-from uacproxy.bridge.policy import unknown_tags
+from uacproxy.bridge.policy import TIMER, has_tag, unknown_tags
 from uacproxy.bridge.session_timer import SESSION_EXPIRES, session_interval
 from uacproxy.dialog.ua_dialog import uas_dialog
 from uacproxy.errors import ParseError, ScriptError
@@ -28,7 +28,7 @@ from uacproxy.sip.build import build_response
 from uacproxy.sip.grammar import octets_of, text
 from uacproxy.sip.message import Message
 from uacproxy.sip.name_addr import parse_name_addr
-from uacproxy.sip.names import RETRY_AFTER, UNSUPPORTED
+from uacproxy.sip.names import RETRY_AFTER, SUPPORTED, UNSUPPORTED
 from uacproxy.sip.uri import parse_uri
 from uacproxy.transaction.server import ServerTransaction
 from uacproxy.uac.account_way import AccountWay
@@ -135,11 +135,14 @@ class Bridging:
         call.auth_to_caller = scope.auth_to_caller
         self._next_group()
 
-    def cancel(self, cancel: Message) -> None:
-        """Hear that the caller cancelled."""
-        if self._call is not None:
-            self._context.finished = True
-            self._call.cancel_received(cancel)
+    def cancel(self, cancel: Message) -> bool:
+        """Hear that the caller cancelled; False where the request is not bridged any more."""
+        call = self._call
+        if call is None:
+            return False
+        self._context.finished = True
+        call.cancel_received(cancel)
+        return True
 
     def _find_credentials(self, source: str) -> CredentialList | None:
         calls = self._wiring.bridge
@@ -169,7 +172,7 @@ class Bridging:
         settings = calls.wiring.settings
         if settings.session_expires and received.has(SESSION_EXPIRES):
             interval, _ = session_interval(received)
-            if 0 < interval < settings.min_se:
+            if 0 < interval < settings.min_se and has_tag(received, SUPPORTED, TIMER):
                 context.answer(422, b"", [(b"min-se", b"%d" % settings.min_se)])
                 return False
         uas_dialog(received, b"-", b"")  # raises where there could be no dialog

@@ -515,8 +515,7 @@ class ResponseContext:
         if self.finished or self.scope.is_canceled:
             return
         self.scope.is_canceled = True
-        if self.bridging is not None:
-            self.bridging.cancel(cancel)
+        if self.bridging is not None and self.bridging.cancel(cancel):
             return
         self._groups = []
         waiting = [branch for branch in self._branches if not branch.over]
