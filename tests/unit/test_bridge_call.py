@@ -137,6 +137,30 @@ def test_forks_behind_one_target_are_early_dialogs_of_their_own() -> None:
     call.is_gone()
 
 
+def test_who_rings_after_another_target_has_failed_has_a_dialog_of_its_own() -> None:
+    call = BridgedCall("'sip:bob@192.0.2.2', 'sip:bob@192.0.2.3'")
+    call.invite()
+    call.callee_says(180)
+    call.callee_says(486)
+    call.callee_says(180, peer=OTHER)
+    rang = [one.to.tag for one in call.world.sent_to(CALLER) if one.status == 180]
+    assert len(set(rang)) == 2
+
+
+def test_a_callee_that_rings_under_ever_new_tags_is_heard_when_it_accepts() -> None:
+    call = BridgedCall()
+    call.invite()
+    for number in range(40):
+        call.callee_says(180, tag=b"t%d" % number)
+    assert call.world.kinds_to(CALLER).count("180") == 32
+    call.callee_says(200, tag=b"t39", body=ANSWER)
+    assert call.world.last_to(CALLER).status == 200
+    call.caller_acks()
+    call.caller_sends(b"BYE")
+    call.callee_says(200)
+    call.is_gone()
+
+
 def test_a_second_2xx_is_acknowledged_and_ended() -> None:
     call = BridgedCall()
     call.invite()

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.bridge import ANSWER, SDP, BridgedCall
 from tests.support.world import CALLEE, CALLER, OTHER, World, invite
+from uacproxy.bridge.calls import SKIPPED
 from uacproxy.bridge.record import decode_call
 from uacproxy.errors import StoreCorrupt
 from uacproxy.routing.settings import RuleSettings, parse_auth, parse_relay, parse_replacement
@@ -282,7 +283,7 @@ def test_after_a_restart_the_caller_hangs_up(stored: BridgedCall) -> None:
     assert world.kinds_to(CALLER)[-1] == "200"
     bye = world.last_to(CALLEE)
     assert bye.method == b"BYE"
-    assert bye.cseq.number > 1
+    assert bye.cseq.number > SKIPPED  # what the dead process sent last may not be written
     assert world.bridge_counters.taken_over == 1
     stored.callee_says(401, fields=CHALLENGE % b"n9")
     assert b'nonce="n9"' in world.last_to(CALLEE).need(AUTHORIZATION)

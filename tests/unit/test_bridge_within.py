@@ -218,6 +218,16 @@ def test_without_a_caller_that_can_the_callee_is_not_told_of_100rel() -> None:
     assert call.callee_got(b"INVITE").need(SUPPORTED) == b"timer"
 
 
+def test_a_callee_that_was_not_told_of_100rel_is_passed_as_any_other() -> None:
+    call = BridgedCall()
+    call.invite()
+    call.callee_says(183, fields=b"Require: 100rel\r\nRSeq: 700\r\n")
+    got = call.world.last_to(CALLER)
+    assert got.status == 183
+    assert not got.has(REQUIRE)
+    assert not got.has(b"rseq")
+
+
 def test_a_reliable_response_stops_with_the_call() -> None:
     call = ringing_reliably()
     call.caller_cancels()

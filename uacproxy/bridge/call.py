@@ -9,23 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from enum import IntEnum
 from typing import Final, Protocol, final
 
 from uacproxy.bridge.attempt import Attempt
+from uacproxy.bridge.call_states import CallInput, CallState
+from uacproxy.bridge.forks import Forks
 from uacproxy.bridge.leg import Leg
 from uacproxy.bridge.legs import LegTable
 from uacproxy.bridge.policy import copy_passed, passed_status
 from uacproxy.bridge.provisional import pass_provisional
 from uacproxy.bridge.refresh import Refresh
 from uacproxy.bridge.wiring import BridgeWiring
-from uacproxy.dialog.ua_dialog import contact_for, uac_dialog, uas_dialog
+from uacproxy.dialog.ua_dialog import uac_dialog
 from uacproxy.errors import ParseError
 from uacproxy.ports import Timer
 from uacproxy.sip.build import build_response
-from uacproxy.sip.grammar import text
 from uacproxy.sip.message import Message
-from uacproxy.sip.name_addr import parse_name_addr
 from uacproxy.sip.names import REASON, SERVER
 from uacproxy.transaction.server import ServerTransaction
 from uacproxy.uac.auth import Attempts, Authorized
@@ -33,32 +32,6 @@ from uacproxy.uac.invite import SentInvite
 from uacproxy.uac.send import SendOutcome
 
 ELSEWHERE: Final = b'SIP;cause=200;text="Call completed elsewhere"'  # RFC 3326
-MOST_FORKS: Final = 32  # early dialogs of one call; what further callees say is not passed
-
-
-class CallState(IntEnum):
-    """Where a call stands."""
-
-    CALLING = 0  # the caller waits for a final response
-    ANSWERED = 1  # it got a 2xx and has not acknowledged it
-    HANGING = 2  # the same, and the callee is gone: the BYE has to wait for the ACK (15)
-    CONFIRMED = 3
-    OVER = 4
-
-
-class CallInput(IntEnum):
-    """What can happen to a call."""
-
-    ACCEPTED = 0  # a callee's 2xx
-    REFUSED = 1  # nobody accepts
-    CANCELLED = 2  # by the caller
-    ACKED = 3
-    UNACKED = 4
-    INNER_BYE = 5
-    OUTER_BYE = 6
-    INNER_LOST = 7
-    OUTER_LOST = 8
-    EXPIRED = 9  # it has lasted too long
 
 
 class CallUser(Protocol):
@@ -135,7 +108,9 @@ class Call:
         self.inner: Leg | None = None  # once answered
         self.outer: Leg | None = None
         self._attempts: list[Attempt] = []  # of the group under way
-        self._forks: dict[tuple[bytes, bytes], Leg] = {}  # outer legs by our tag and theirs
+        self._forks: Forks | None = None  # until somebody accepts
+        if server is not None and received is not None:
+            self._forks = Forks(wiring, legs, self, server, received)
         self._is_placing = False
         self._timer: Timer | None = None  # max_time
         self._event: Message | None = None  # BYE, ACK or CANCEL at hand
@@ -189,31 +164,6 @@ class Call:
             left = max(ends_at_utc - self._wiring.now_utc(), 0.0)
             self._timer = self._wiring.clock.callLater(left, self._time_is_up)
 
-    def row(self) -> dict[str, object]:
-        """Return the call as an operator sees it; an empty one when it is just over."""
-        received = self.received
-        inner = self.inner
-        outer = self.outer
-        if inner is not None and outer is not None:
-            dialog = inner.dialog
-            call_id, from_tag, to_tag = dialog.call_id, dialog.remote_tag, dialog.local_tag
-            from_uri, to_uri = dialog.remote, dialog.local
-        elif received is not None:
-            call_id, from_tag, to_tag = received.call_id, received.from_.tag, b""
-            from_uri, to_uri = received.from_.head, received.to.head
-        else:
-            return {}
-        return {
-            "did": text(to_tag),
-            "call_id": text(call_id),
-            "state": "bridged" if inner is not None else "calling",
-            "from_uri": text(parse_name_addr(from_uri).uri),
-            "to_uri": text(parse_name_addr(to_uri).uri),
-            "from_tag": text(from_tag),
-            "to_tag": text(to_tag),
-            "variables": {} if outer is None else {"outer_call_id": text(outer.dialog.call_id)},
-        }
-
     # -- from the targets --------------------------------------------------------------
 
     def attempt_rings(self, attempt: Attempt, response: Message) -> None:
@@ -223,9 +173,10 @@ class Call:
         if self.state is not CallState.CALLING or server is None or received is None:
             return
         invite = attempt.invite
-        if invite is None:
+        forks = self._forks
+        if invite is None or forks is None:
             return
-        outer = self._fork(attempt, invite, response)
+        outer = forks.ringing(attempt, invite, response)
         if outer is not None:
             pass_provisional(outer.other, server, received, response)
 
@@ -241,8 +192,8 @@ class Call:
 
     def attempt_failed(self, attempt: Attempt, outcome: SendOutcome) -> None:
         """Forget what rang there; when it was the last, tell who placed the call."""
-        for key in [key for key in self._forks if key[0] == attempt.tag]:
-            self._drop_fork(self._forks.pop(key))
+        if self._forks is not None:
+            self._forks.drop(attempt)
         if outcome.status >= 600:
             self._cancel_others(attempt, [b"SIP;cause=%d" % outcome.status])
         if not self._is_placing:
@@ -255,51 +206,6 @@ class Call:
             if not attempt.over:
                 return
         self._user.targets_failed(self, self._attempts)
-
-    def _fork(self, attempt: Attempt, invite: SentInvite, response: Message) -> Leg | None:
-        """Return the outer leg of a callee, with an inner one; None where it cannot be one."""
-        key = (attempt.tag, response.to.tag)
-        outer = self._forks.get(key)
-        if outer is not None:
-            return outer
-        server = self.server
-        received = self.received
-        if server is None or received is None or len(self._forks) >= MOST_FORKS:
-            return None
-        wiring = self._wiring
-        tag = server.local_tag if not self._forks else wiring.table.new_tag()
-        secure = received.request_uri[:5].lower() == b"sips:"
-        try:
-            theirs = uac_dialog(invite.request, response)
-            ours = uas_dialog(received, tag, contact_for(server.flow, tag, secure=secure))
-        except ParseError:
-            return None
-        ours.max_forwards = theirs.max_forwards = wiring.max_forwards
-        outer = Leg(wiring, self, theirs, is_outer=True)
-        inner = Leg(wiring, self, ours, is_outer=False)
-        outer.other = inner
-        inner.other = outer
-        outer.client = invite
-        outer.offering = bool(invite.request.body)
-        outer.credentials = attempt.credentials
-        inner.server = server
-        if self.auth_to_caller:
-            inner.credentials = wiring.credentials_of(
-                self.auth_to_caller, received.call_id, received.from_.tag
-            )
-        inner.heard(received)
-        self._forks[key] = outer
-        self._legs.add(outer)
-        self._legs.add(inner)
-        return outer
-
-    def _drop_fork(self, outer: Leg) -> None:
-        """Forget an early dialog; the response that ends it here tells the caller."""
-        for leg in (outer, outer.other):
-            leg.server = None
-            leg.client = None
-            leg.close()
-            self._legs.remove(leg)
 
     # -- from the legs -----------------------------------------------------------------
 
@@ -362,8 +268,9 @@ class Call:
         server = self.server
         received = self.received
         assert attempt is not None and invite is not None and response is not None
-        assert server is not None and received is not None
-        outer = self._fork(attempt, invite, response)
+        forks = self._forks
+        assert server is not None and received is not None and forks is not None
+        outer = forks.accepted(attempt, invite, response)
         if outer is None:  # nothing can be sent to it, not even an ACK
             self.state = CallState.OVER
             self._answer_failure(502, None)
@@ -371,15 +278,16 @@ class Call:
             return
         inner = outer.other
         self._cancel_others(attempt, [ELSEWHERE])
-        del self._forks[(attempt.tag, response.to.tag)]
-        for fork in self._forks.values():
-            self._drop_fork(fork)
-        self._forks.clear()
+        self._forks = None
         self._attempts = []
         self.inner = inner
         self.outer = outer
         wiring = self._wiring
         settings = wiring.settings
+        if self.auth_to_caller:
+            inner.credentials = wiring.credentials_of(
+                self.auth_to_caller, received.call_id, received.from_.tag
+            )
         with suppress(ParseError):  # then the early dialog's route set it is
             outer.dialog.confirmed_by(response)
         outer.client = None
@@ -499,9 +407,9 @@ class Call:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for fork in self._forks.values():
-            self._drop_fork(fork)
-        self._forks.clear()
+        if self._forks is not None:
+            self._forks.drop_all()
+            self._forks = None
         for leg in (self.inner, self.outer):
             if leg is None:
                 continue

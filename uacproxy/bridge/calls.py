@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, final
 
-from uacproxy.bridge.call import Call, CallState, CallUser
+from uacproxy.bridge.call import Call, CallUser
+from uacproxy.bridge.call_states import CallState
 from uacproxy.bridge.leg import Leg
 from uacproxy.bridge.legs import LegTable
 from uacproxy.bridge.record import LegRecord, decode_call, encode_call
@@ -14,7 +15,9 @@ from uacproxy.bridge.requests import take_request
 from uacproxy.bridge.wiring import BridgeWiring
 from uacproxy.errors import StoreCorrupt
 from uacproxy.sip.build import build_response
+from uacproxy.sip.grammar import text
 from uacproxy.sip.message import Message
+from uacproxy.sip.name_addr import parse_name_addr
 from uacproxy.transaction.server import ServerTransaction
 
 SPACE: Final = "calls"
@@ -141,7 +144,7 @@ class Calls:
         """Yield every call as an operator sees it, in the columns of a tracked dialog."""
         now = self._wiring.now_utc()
         for call in self:
-            row = call.row()
+            row = _row(call)
             if row:
                 row["age"] = int(now - call.started_at_utc)
                 yield row
@@ -209,3 +212,29 @@ class Calls:
         if record.interval:
             leg.timer.start(record.interval, we_refresh=record.we_refresh)
         return leg
+
+
+def _row(call: Call) -> dict[str, object]:
+    """Return the call as an operator sees it; an empty one when it is just over."""
+    received = call.received
+    inner = call.inner
+    outer = call.outer
+    if inner is not None and outer is not None:
+        dialog = inner.dialog
+        call_id, from_tag, to_tag = dialog.call_id, dialog.remote_tag, dialog.local_tag
+        from_uri, to_uri = dialog.remote, dialog.local
+    elif received is not None:
+        call_id, from_tag, to_tag = received.call_id, received.from_.tag, b""
+        from_uri, to_uri = received.from_.head, received.to.head
+    else:
+        return {}
+    return {
+        "did": text(to_tag),
+        "call_id": text(call_id),
+        "state": "bridged" if inner is not None else "calling",
+        "from_uri": text(parse_name_addr(from_uri).uri),
+        "to_uri": text(parse_name_addr(to_uri).uri),
+        "from_tag": text(from_tag),
+        "to_tag": text(to_tag),
+        "variables": {} if outer is None else {"outer_call_id": text(outer.dialog.call_id)},
+    }

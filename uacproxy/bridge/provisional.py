@@ -6,7 +6,7 @@ from uacproxy.bridge.leg import Leg
 from uacproxy.bridge.policy import has_tag
 from uacproxy.bridge.reliable import LONGEST_START, RELIABLE, ReliableResponses, rseq_of
 from uacproxy.sip.message import Message
-from uacproxy.sip.names import REQUIRE
+from uacproxy.sip.names import REQUIRE, SUPPORTED
 from uacproxy.transaction.server import ServerTransaction
 
 
@@ -16,7 +16,8 @@ def pass_provisional(
     """Pass a provisional response to the peer of ``leg``, whose INVITE ``request`` is."""
     other = leg.other
     other.heard(response)
-    if not has_tag(response, REQUIRE, RELIABLE) or rseq_of(response) == 0:
+    asked = has_tag(request, SUPPORTED, RELIABLE) or has_tag(request, REQUIRE, RELIABLE)
+    if not asked or not has_tag(response, REQUIRE, RELIABLE) or rseq_of(response) == 0:
         server.respond(leg.answer(request, response.status, response))
         return
     reliable = leg.reliable

@@ -129,7 +129,6 @@ class Reoffer:
         response = outcome.response
         if outcome.status == 422 and response is not None and min_se(response) > self._shortest:
             self._shortest = min_se(response)
-            other.timer.stop()
             if leg.server is self._server:
                 self._send()
                 return

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Final, Protocol, final
 
 from uacproxy.bridge.attempt import Attempt, OuterTarget
-from uacproxy.bridge.call import Call, CallState
+from uacproxy.bridge.call import Call
+from uacproxy.bridge.call_states import CallState
 from uacproxy.bridge.dialog_ids import REPLACES, far_end, replaces_at
 from uacproxy.bridge.leg import Leg
 from uacproxy.bridge.policy import TIMER, has_tag, unknown_tags
