@@ -288,13 +288,13 @@ class SentInvite:
     def acknowledge(self, response: Message, ack: Message, next_hop: Uri) -> None:
         """Send the ACK of a 2xx; it is sent again whenever that 2xx comes again (13.2.2.4).
 
+        It does not repeat the INVITE's credentials: docs/decisions/0010 says why.
+
         Args:
             response: the 2xx.
             ack: of its dialog, with the number of ``request``, without Via.
             next_hop: of its dialog.
         """
-        for given in self.authorized:  # as the INVITE had (22.1)
-            ack.append(given.name, given.value)
         out = AckOut(self._sender, ack, next_hop, self._socket)
         self._acks[response.to.tag] = out
         out.start()
