@@ -16,7 +16,7 @@ DEBIAN := tests/debian-packages.sh
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo run test check bench bench-compare compiled interpreted core venv servers clean
+.PHONY: help demo run test check bench bench-compare bench-micro compiled interpreted core venv servers clean
 
 help:
 	@echo "make demo         set everything up and show two calls through uacproxy"
@@ -24,6 +24,7 @@ help:
 	@echo "make test         run every test, interpreted and compiled  (PYTEST_ARGS=)"
 	@echo "make check        format, lint, types, floors"
 	@echo "make bench        measure, and write build/bench.json  (BENCH_ARGS=)"
+	@echo "make bench-micro  what single steps cost, interpreted and compiled"
 	@echo "make bench-compare  what a change did  (BASE=$(BASE))"
 	@echo "make compiled     compile the core, or fail"
 	@echo "make interpreted  remove the compiled core"
@@ -39,6 +40,10 @@ run: core
 bench: core
 	@mkdir -p build
 	@$(BIN)/python bench/bench.py $(BENCH_ARGS)
+
+bench-micro: .venv/ready
+	@$(MAKE) interpreted && $(BIN)/python -m bench.micro.steps && $(BIN)/python -m bench.micro.whole_call
+	@$(MAKE) compiled && $(BIN)/python -m bench.micro.steps && $(BIN)/python -m bench.micro.whole_call
 
 bench-compare: .venv/ready
 	@$(BIN)/python bench/bench.py --compare $(BASE)

@@ -7,7 +7,7 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uacproxy.sip import name_addr, parse, scan, via
+from uacproxy.sip import name_addr, parse, scan, uri, via
 from uacproxy.sip.limits import LimitSettings
 from uacproxy.sip.message import Message, unfolded, value_of
 
@@ -112,6 +112,19 @@ def address_parts(one: name_addr.NameAddr) -> tuple[object, ...]:
     return (one.raw, one.display, one.uri, one.bracketed, one.head_end, one.tag)
 
 
+@given(spoiled(b"SIPs:al%41ice:secret@a.example:5061;transport=udp;LR;x=?subject=a&b=c"))
+def test_a_uri_read_in_one_pass_is_the_same_uri(raw: bytes) -> None:
+    if scan.uri(raw) is not None:
+        assert uri_parts(uri.parse_uri(raw)) == uri_parts(uri.parse_slowly(raw))
+
+
+def uri_parts(one: uri.Uri) -> tuple[object, ...]:
+    return (
+        *(one.raw, one.scheme, one.user, one.password, one.host, one.port),
+        *(one.params, one.headers),
+    )
+
+
 @given(spoiled(b"Subject:\t a: b  "))
 def test_a_value_read_in_one_pass_is_the_same_value(line: bytes) -> None:
     assert value_of(line) == unfolded(line)
@@ -131,5 +144,6 @@ def test_the_compiled_core_reads_what_is_usual_in_one_pass() -> None:
         assert scan.split(INVITE, 4096, 16, 256, 1) is not None
         assert scan.via(b"SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKa;rport") is not None
         assert scan.address(b'"Alice" <sip:alice@a.example>;tag=a1') is not None
+        assert scan.uri(b"sip:bob@b.example;lr") is not None
         assert scan.cseq(b"1 INVITE") == (1, b"INVITE")
         assert scan.value(b"To: <sip:bob@b.example> ") == b"<sip:bob@b.example>"

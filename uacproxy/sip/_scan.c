@@ -510,6 +510,105 @@ address(PyObject *self, PyObject *given)
                          (Py_ssize_t)(tail - raw), tag, tag_length);
 }
 
+PyDoc_STRVAR(uri_doc, "uri(raw)\n--\n\n"
+"Return (scheme, user, password, host, port, params, headers) of a SIP URI, or None.\n\n"
+"Password is None and port -1 where there is none.");
+
+/* Tell whether octets may stand in a URI: visible ASCII but for '"', '<', '>' and '@'. */
+static int
+is_plain(const char *at, const char *end)
+{
+    for (; at < end; at++)
+        if (*at <= ' ' || *at == 0x7f || *at == '"' || *at == '<' || *at == '>' || *at == '@')
+            return 0;
+    return 1;
+}
+
+static PyObject *
+uri(PyObject *self, PyObject *given)
+{
+    if (!takes_bytes(given))
+        return NULL;
+    const char *raw = PyBytes_AS_STRING(given);
+    const Py_ssize_t length = PyBytes_GET_SIZE(given);
+    const char *end = raw + length;
+    for (const char *at = raw; at < end; at++)
+        if ((unsigned char)*at >= 0x80)
+            Py_RETURN_NONE;
+    int secure = 0;
+    if (length < 5 || lower(raw[0]) != 's' || lower(raw[1]) != 'i' || lower(raw[2]) != 'p')
+        Py_RETURN_NONE;
+    if (lower(raw[3]) == 's')
+        secure = 1;
+    if (raw[3 + secure] != ':')
+        Py_RETURN_NONE;
+    const char *at = raw + 4 + secure;
+    const char *sign = memchr(at, '@', (size_t)(end - at));
+    const char *user = at, *user_end = at, *password = NULL;
+    const char *rest = at;
+    if (sign != NULL) {
+        rest = sign + 1;
+        user_end = sign;
+        if (!is_plain(user, sign))
+            Py_RETURN_NONE;
+        const char *colon = memchr(user, ':', (size_t)(sign - user));
+        if (colon != NULL) {
+            password = colon + 1;
+            user_end = colon;
+        }
+        if (user_end == user)
+            Py_RETURN_NONE;
+    }
+    if (!is_plain(rest, end) || memchr(rest, ',', (size_t)(end - rest)) != NULL)
+        Py_RETURN_NONE;
+    const char *question = memchr(rest, '?', (size_t)(end - rest));
+    const char *params_end = question == NULL ? end : question;
+    const char *semicolon = memchr(rest, ';', (size_t)(params_end - rest));
+    const char *host_end = semicolon == NULL ? params_end : semicolon;
+    const char *colon = memchr(rest, ':', (size_t)(host_end - rest));
+    long port = -1;
+    if (colon != NULL) {
+        port = number_of(colon + 1, host_end - colon - 1);
+        if (port < 0 || port > 65535)
+            Py_RETURN_NONE;
+        host_end = colon;
+    }
+    if (!is_kind(rest, host_end - rest, HOST))
+        Py_RETURN_NONE;
+    PyObject *params = PyList_New(0);
+    if (params == NULL)
+        return NULL;
+    for (at = semicolon; at != NULL && at < params_end;) {
+        const char *name = at + 1;
+        const char *next = memchr(name, ';', (size_t)(params_end - name));
+        if (next == NULL)
+            next = params_end;
+        const char *equals = memchr(name, '=', (size_t)(next - name));
+        const char *name_end = equals == NULL ? next : equals;
+        const char *content = equals == NULL ? next : equals + 1;
+        if (name_end == name) {
+            Py_DECREF(params);
+            Py_RETURN_NONE;
+        }
+        PyObject *pair = Py_BuildValue("Ny#", lowered(name, name_end - name), content,
+                                       (Py_ssize_t)(next - content));
+        int failed = pair == NULL || PyList_Append(params, pair) < 0;
+        Py_XDECREF(pair);
+        if (failed) {
+            Py_DECREF(params);
+            return NULL;
+        }
+        at = next;
+    }
+    const char *headers = question == NULL ? end : question + 1;
+    return Py_BuildValue(
+        "y#y#NNlNy#", secure ? "sips" : "sip", (Py_ssize_t)(3 + secure), user,
+        (Py_ssize_t)(user_end - user),
+        password == NULL ? Py_NewRef(Py_None)
+                         : PyBytes_FromStringAndSize(password, sign - password),
+        lowered(rest, host_end - rest), port, params, headers, (Py_ssize_t)(end - headers));
+}
+
 /* -- the module ------------------------------------------------------------------------ */
 
 static PyMethodDef functions[] = {
@@ -519,6 +618,7 @@ static PyMethodDef functions[] = {
     {"cseq", cseq, METH_O, cseq_doc},
     {"via", via, METH_O, via_doc},
     {"address", address, METH_O, address_doc},
+    {"uri", uri, METH_O, uri_doc},
     {NULL, NULL, 0, NULL},
 };
 

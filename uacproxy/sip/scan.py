@@ -20,6 +20,10 @@ Value = Callable[[bytes], bytes | None]
 CSeqParts = Callable[[bytes], tuple[int, bytes] | None]
 ViaParts = Callable[[bytes], tuple[bytes, bytes, bytes, int, bytes, bytes, bytes, int] | None]
 AddressParts = Callable[[bytes], tuple[bytes, bytes, int, bytes] | None]
+UriParts = Callable[
+    [bytes],
+    tuple[bytes, bytes, bytes | None, bytes, int, list[tuple[bytes, bytes]], bytes] | None,
+]
 
 METHODS: Final = (
     *(b"INVITE", b"ACK", b"BYE", b"REGISTER", b"OPTIONS", b"CANCEL", b"PRACK", b"UPDATE"),
@@ -32,15 +36,15 @@ def _not_built(*_: object) -> None:
     """Take nothing."""
 
 
-def _functions() -> tuple[Split, Value, CSeqParts, ViaParts, AddressParts]:
+def _functions() -> tuple[Split, Value, CSeqParts, ViaParts, AddressParts, UriParts]:
     try:
         from uacproxy.sip import _scan
     except ImportError:
-        return _not_built, _not_built, _not_built, _not_built, _not_built
+        return _not_built, _not_built, _not_built, _not_built, _not_built, _not_built
     bits = {**ONLY_ONCE, VIA: HAS_VIA}
     known = [(spelled, name, bits.get(name, 0)) for spelled, name in spellings().items()]
     _scan.know(tuple(known), METHODS, TRANSPORTS)
-    return _scan.split, _scan.value, _scan.cseq, _scan.via, _scan.address
+    return _scan.split, _scan.value, _scan.cseq, _scan.via, _scan.address, _scan.uri
 
 
 _FOUND: Final = _functions()
@@ -54,3 +58,5 @@ via: Final = _FOUND[3]
 """From a Via value to its parts: see ``via.parse_via``."""
 address: Final = _FOUND[4]
 """From a name-addr to display, URI, end of the head and tag: see ``name_addr``."""
+uri: Final = _FOUND[5]
+"""From a SIP URI to its parts: see ``uri.parse_uri``."""

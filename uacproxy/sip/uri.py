@@ -10,6 +10,7 @@ from ipaddress import AddressValueError, IPv6Address
 from typing import Final, final
 
 from uacproxy.errors import ParseError
+from uacproxy.sip import scan
 from uacproxy.sip.grammar import (
     ALPHANUM,
     CONTROLS,
@@ -128,6 +129,15 @@ def parse_uri(raw: bytes) -> Uri:
 
 @lru_cache(maxsize=4096)
 def _parse(raw: bytes) -> Uri:
+    found = scan.uri(raw)
+    if found is None:
+        return parse_slowly(raw)
+    scheme, user, password, host, port, params, headers = found
+    return Uri(raw, scheme, user, password, host, port if port >= 0 else None, params, headers)
+
+
+def parse_slowly(raw: bytes) -> Uri:
+    """Parse any URI; ``parse_uri`` says what."""
     colon = raw.find(b":")
     scheme = raw[:colon].lower() if colon > 0 else b""
     if not _is_scheme(scheme):

@@ -1,0 +1,199 @@
+"""What single steps cost: best of many rounds, as the machine may be busy.
+
+python -m bench.micro.steps           # or `make bench-micro`, interpreted and compiled
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+from bench.micro.whole_call import SDP
+from uacproxy.counters import TransactionCounters
+from uacproxy.sip.build import build_response
+from uacproxy.sip.digest import read_challenges
+from uacproxy.sip.message import Message
+from uacproxy.sip.names import MAX_FORWARDS, VIA
+from uacproxy.sip.parse import check_required, parse_message
+from uacproxy.transaction.table import TransactionTable
+from uacproxy.transaction.timers import BeatClock
+from uacproxy.transaction.tokens import SystemRandom
+from uacproxy.uac.replace import Identities
+from uacproxy.uac.rr_param import SealedCodec
+
+ROUNDS = 40
+
+
+def invite(number: int, method: bytes = b"INVITE") -> bytes:
+    """Return a request as a phone sends it."""
+    return (
+        method + b" sip:+4930555%d@provider.example.net SIP/2.0\r\n"
+        b"Via: SIP/2.0/UDP 192.0.2.1:5061;branch=z9hG4bK-4242-%d;rport\r\n"
+        b"Max-Forwards: 70\r\n"
+        b'From: "Alice Example" <sip:alice@pbx.example.com>;tag=4242a%d\r\n'
+        b"To: <sip:+4930555%d@provider.example.net>\r\n"
+        b"Call-ID: %d-4242@192.0.2.1\r\nCSeq: 1 "
+        % ((number,) * 5)
+        + method
+        + b"\r\nContact: <sip:alice@192.0.2.1:5061;transport=udp>\r\n"
+        b"Allow: INVITE, ACK, CANCEL, OPTIONS, BYE, REFER, SUBSCRIBE, NOTIFY, INFO\r\n"
+        b"User-Agent: ExamplePBX/20.5.0\r\nContent-Type: application/sdp\r\n"
+        b"Content-Length: %d\r\n\r\n" % len(SDP) + SDP
+    )
+
+
+class Flow:
+    """A way nobody is at the end of."""
+
+    transport = b"UDP"
+    reliable = False
+    sent_by = b"192.0.2.100:5060"
+    remote = ("192.0.2.1", 5061)
+    local = ("192.0.2.100", 5060)
+
+    def send(self, octets: bytes, failed: object) -> None:
+        """Send nothing."""
+
+    def answering(self, via: object) -> Flow:
+        """Return itself."""
+        return self
+
+
+class User:
+    """A transaction user that leaves everything to the benchmark."""
+
+    def request_received(self, server: object, request: object, flow: object) -> None:
+        """Keep the server transaction."""
+        self.server = server
+
+    def ack_received(self, ack: object, flow: object) -> None:
+        """Hear nothing."""
+
+    cancel_received = response_unmatched = ack_received
+
+
+class Transactions:
+    """A table and time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.number = 0
+        self.clock = BeatClock(lambda: self.now, print)
+        self.user = User()
+        drawn = open("/dev/urandom", "rb")  # noqa: SIM115  for as long as the process lives
+        self.table = TransactionTable(
+            clock=self.clock,
+            random=SystemRandom(drawn.read, lambda low, _high: low),
+            counters=TransactionCounters(),
+            user=self.user,  # type: ignore[arg-type]
+            max_transactions=10_000_000,
+        )
+        self.flow = Flow()
+
+    def pass_by(self) -> None:
+        """Let every transaction end."""
+        for _ in range(4):
+            self.now += 33.0
+            self.clock.beat()
+
+    def server(self, method: bytes) -> Callable[[int], None]:
+        """Return what makes server transactions with one answer each."""
+
+        def step(count: int) -> None:
+            for _ in range(count):
+                self.number += 1
+                request = parse_message(invite(self.number, method))
+                self.table.request_received(request, self.flow)  # type: ignore[arg-type]
+                self.user.server.respond(build_response(request, 200, b"", b"t"))  # type: ignore[attr-defined]
+            self.pass_by()
+
+        return step
+
+    def client(self, method: bytes) -> Callable[[int], None]:
+        """Return what makes client transactions with one answer each."""
+
+        def step(count: int) -> None:
+            for _ in range(count):
+                self.number += 1
+                request = parse_message(invite(self.number, method))
+                answer = build_response(request, 200, b"", b"t")
+                self.table.start_client(request, self.flow, ignore)  # type: ignore[arg-type]
+                self.table.response_received(answer, self.flow)  # type: ignore[arg-type]
+            self.pass_by()
+
+        return step
+
+    def timers(self, count: int) -> None:
+        """Set timers and cancel them."""
+        for _ in range(count):
+            self.clock.callLater(32.0, ignore).cancel()
+
+
+def ignore(*_: object) -> None:
+    """Take anything."""
+
+
+def parse(count: int) -> None:
+    """Read a request and check it."""
+    octets = invite(1)
+    for _ in range(count):
+        check_required(parse_message(octets))
+
+
+def edit(count: int) -> None:
+    """Copy, edit and write a request."""
+    message: Message = parse_message(invite(1))
+    for _ in range(count):
+        copy = message.branch_copy()
+        copy.set(MAX_FORWARDS, b"69")
+        copy.push(VIA, b"SIP/2.0/UDP 192.0.2.100:5060;rport;branch=z9hG4bKa")
+        copy.encode()
+
+
+def seal(count: int) -> None:
+    """Seal an identity."""
+    codec = SealedCodec(b"vsf", b"vst", [bytes(range(32))])
+    one = Identities(b'"Alice" <sip:alice@pbx.example.com>', b"<sip:trunk@provider.example.net>")
+    for _ in range(count):
+        codec.params(one, b"1-4242@192.0.2.1", b"4242a1")
+
+
+def challenge(count: int) -> None:
+    """Read a digest challenge."""
+    for _ in range(count):
+        read_challenges(b'Digest realm="provider", nonce="5f2a8c", qop="auth", algorithm=MD5')
+
+
+def best(step: Callable[[int], None], count: int = 500) -> float:
+    """Return microseconds for one."""
+    found = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        step(count)
+        found.append((time.perf_counter() - began) / count * 1e6)
+    return min(found)
+
+
+def main() -> int:
+    """Run and print."""
+    transactions = Transactions()
+    steps: dict[str, Callable[[int], None]] = {
+        "parse and check an INVITE": parse,
+        "copy, edit, encode": edit,
+        "seal an identity": seal,
+        "INVITE server, with its message": transactions.server(b"INVITE"),
+        "INVITE client, with its message": transactions.client(b"INVITE"),
+        "other server, with its message": transactions.server(b"BYE"),
+        "other client, with its message": transactions.client(b"BYE"),
+        "set and cancel a timer": transactions.timers,
+        "read a digest challenge": challenge,
+    }
+    kind = "compiled" if sys.modules["uacproxy.sip.message"].__file__[-3:] == ".so" else "plain"
+    for name, step in steps.items():
+        print(f"{best(step):8.2f} us  {name} ({kind})", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
