@@ -230,17 +230,18 @@ class Parts:
             udp_limit=sip.udp_limit,
             default_socket=config.uac.default_socket,
         )
+        nonces = NonceBook()
         self.invites = InviteSender(
             transports=self.transports,
             resolver=self.resolver,
             table=self.table,
             clock=self.clock,
-            nonces=NonceBook(),
+            nonces=nonces,
             udp_limit=sip.udp_limit,
             t1=sip.t1,
             default_socket=config.uac.default_socket,
         )
-        self.requests = OwnRequests(sender=self.sender, clock=self.clock)
+        self.requests = OwnRequests(sender=self.sender, clock=self.clock, nonces=nonces)
         self.own_calls = OwnCalls(
             invites=self.invites,
             requests=self.requests,
@@ -285,6 +286,7 @@ class Parts:
             ),
             auth_seal=AuthSeal(keys, os.urandom(4)),
             consume_credentials=uac.consume_credentials,
+            nonces=nonces,
         )
         self.calls = self._make_calls(features)
         self.wiring = Wiring(
@@ -318,24 +320,12 @@ class Parts:
     def _make_calls(self, features: Features) -> Calls:
         config = self.config
         sip = config.sip
-        nonces = features.nonces  # of auth() in a failure route too
-        invites = InviteSender(
-            transports=self.transports,
-            resolver=self.resolver,
-            table=self.table,
-            clock=self.clock,
-            nonces=nonces,
-            udp_limit=sip.udp_limit,
-            t1=sip.t1,
-            default_socket=config.uac.default_socket,
-        )
-
         return Calls(
             BridgeWiring(
                 settings=config.bridge,
                 table=self.table,
-                invites=invites,
-                requests=DialogRequests(self.sender, nonces),
+                invites=self.invites,
+                requests=DialogRequests(self.sender, features.nonces),
                 clock=self.clock,
                 now_utc=time.time,
                 random=self.random,

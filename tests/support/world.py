@@ -180,6 +180,7 @@ class World:
             lifetime=43200.0,
             max_dialogs=max_dialogs,
         )
+        self.nonces = NonceBook()
         self.requests = OwnRequests(
             sender=RequestSender(
                 transports=self,
@@ -188,6 +189,7 @@ class World:
                 default_socket=default_socket,
             ),
             clock=self.clock,
+            nonces=self.nonces,
             most=max_requests,
         )
         self.own_calls = OwnCalls(
@@ -196,7 +198,7 @@ class World:
                 resolver=self,
                 table=self.table,
                 clock=self.clock,
-                nonces=NonceBook(),
+                nonces=self.nonces,
                 default_socket=default_socket,
             ),
             requests=self.requests,
@@ -236,10 +238,10 @@ class World:
             set_dialog_variable=self._set_dialog_variable,
             counters=self.counters,
             log=self.log,
+            nonces=self.nonces,
         )
         sip = settings or SipSettings()
         self.bridge_counters = BridgeCounters()
-        self.nonces = features.nonces
         sender = RequestSender(transports=self, resolver=self, table=self.table)
         invites = InviteSender(
             transports=self,

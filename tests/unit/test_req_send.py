@@ -7,6 +7,7 @@ import pytest
 from tests.support.world import CALLEE, HERE, World, answer, invite
 from uacproxy.settings import ListenAddress
 from uacproxy.sip.grammar import text
+from uacproxy.sip.names import AUTHORIZATION
 
 START = """
 from uacproxy.routing import Drop, Reply, event_route, request_route
@@ -204,6 +205,33 @@ def test_two_realms_are_both_satisfied() -> None:
     assert third.cseq.number == 12
     assert [text(name) for name in third.names][-2:] == ["proxy-authorization", "authorization"]
     assert world.kinds_to(("192.0.2.1", 5060)) == ["200"]
+
+
+TWICE = f"""
+    for _ in range(2):
+        reply = await ctx.uac.req_send(method="MESSAGE", ruri="sip:192.0.2.2"{LOGIN})
+    return Reply(reply.status)
+"""
+ASKED = b'WWW-Authenticate: Digest realm="end", nonce="n1", qop="auth"\r\n'
+
+
+def test_the_next_request_to_who_challenged_brings_its_answer_along() -> None:
+    """RFC 7616 3.4: the same nonce, with a count of its own."""
+    world = run(TWICE)
+    world.receive(answer(world.last_to(CALLEE), 401, fields=ASKED), CALLEE)
+    world.receive(answer(world.last_to(CALLEE), 200), CALLEE)
+    counts = [one.get(AUTHORIZATION) for one in world.sent_to(CALLEE)]
+    assert counts[0] is None and len(counts) == 3
+    assert b"nc=00000001" in (counts[1] or b"") and b"nc=00000002" in (counts[2] or b"")
+    world.receive(answer(world.last_to(CALLEE), 200), CALLEE)
+    assert world.kinds_to(("192.0.2.1", 5060)) == ["200"]
+
+
+def test_who_refused_a_password_is_not_sent_it_unasked() -> None:
+    world = run(TWICE)
+    for _ in range(2):
+        world.receive(answer(world.last_to(CALLEE), 401, fields=ASKED), CALLEE)
+    assert [one.has(AUTHORIZATION) for one in world.sent_to(CALLEE)] == [False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@ from uacproxy.sip.build import build_response
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import ALLOW, CONTACT, REQUIRE, SERVER, SUPPORTED, USER_AGENT
 from uacproxy.transaction.server import ServerTransaction
+from uacproxy.uac.client_request import Ended
 from uacproxy.uac.credentials import CredentialList
-from uacproxy.uac.dialog_request import Ended
 from uacproxy.uac.invite import SentInvite
 from uacproxy.uac.send import SendOutcome
 from uacproxy.uac.success import Acknowledged, Success

@@ -276,9 +276,9 @@ class Bridging:
         if response is None:
             response = build_response(scope.received, _status(best))
         scope.response = response
-        invite = best.invite
+        request, answers = best.invite.request, best.invite.answers
         scope.failure = Failure(
-            invite.request, response, invite.authorized, [], invite.attempts, invite.peer
+            request, response, answers.given, [], answers.attempts, answers.peer
         )
         wiring.runner.run(
             handler,

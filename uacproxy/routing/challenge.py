@@ -10,7 +10,8 @@ from uacproxy.errors import FeatureError, UnsupportedChallenge
 from uacproxy.ports import Log
 from uacproxy.routing.scope import Failure, Retry
 from uacproxy.sip.grammar import text
-from uacproxy.uac.auth import Attempts, CredentialRefused, authorize, use_again
+from uacproxy.uac.answers import answer_beside
+from uacproxy.uac.auth import Attempts
 from uacproxy.uac.credentials import CredentialList
 from uacproxy.uac.nonces import NonceBook
 
@@ -28,29 +29,21 @@ def answer_challenge(
     if attempts is None:
         attempts = Attempts()
     try:
-        answer = authorize(
+        answers = answer_beside(
             failure.request,
             failure.response,
             candidates,
+            given=failure.credentials,
+            ahead=failure.ahead,
             attempts=attempts,
             nonces=nonces,
             peer=failure.peer,
-            ahead=failure.ahead,
         )
     except (FeatureError, UnsupportedChallenge) as error:
-        if isinstance(error, CredentialRefused):
-            for credential in candidates:  # nothing is sent unasked until it fits again
-                nonces.forget(credential.username, failure.peer)
         log.info(
             "challenge of {uri} not answered: {why}",
             uri=text(failure.request.request_uri),
             why=error.why,
         )
         return None
-    answers = [
-        use_again(one, failure.request, attempts, nonces, failure.peer)
-        for one in [*failure.credentials, *failure.ahead]
-        if one.name != answer.name or one.realm != answer.realm
-    ]
-    answers.append(answer)
     return Retry(answers, attempts)

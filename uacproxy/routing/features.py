@@ -113,6 +113,7 @@ class Features:
         requests: RequestSending | None = None,
         auth_seal: AuthSeal | None = None,
         consume_credentials: bool = True,
+        nonces: NonceBook | None = None,
     ) -> None:
         self.restore_mode = restore_mode  # none, manual or auto
         self.codec = codec
@@ -123,7 +124,7 @@ class Features:
         self.contact_seal = contact_seal  # None: a hidden Contact user is not put back
         self.auth_seal = auth_seal  # None: challenges inside a dialog are for scripts
         self.consume_credentials = consume_credentials
-        self.nonces = NonceBook()
+        self.nonces = NonceBook() if nonces is None else nonces
         if accounts is None:
             self.sources = CredentialSources(credentials)
         else:

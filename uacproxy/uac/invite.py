@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol, final
 
-from uacproxy.errors import FeatureError, OwnMistake, ParseError, UnsupportedChallenge
+from uacproxy.errors import OwnMistake
 from uacproxy.ports import Clock, Flow, Resolver, Target, Timer, Transports
 from uacproxy.settings import ListenAddress
 from uacproxy.sip.build import build_cancel
@@ -20,7 +20,8 @@ from uacproxy.sip.uri import Uri
 from uacproxy.transaction.client import ClientTransaction
 from uacproxy.transaction.table import TransactionTable
 from uacproxy.transaction.vocabulary import Notice
-from uacproxy.uac.auth import Attempts, Authorized, authorize, authorize_ahead, use_again
+from uacproxy.uac.answers import RequestAnswers
+from uacproxy.uac.auth import Attempts, Authorized
 from uacproxy.uac.credentials import CredentialList
 from uacproxy.uac.nonces import NonceBook
 from uacproxy.uac.send import UNANSWERED, UNREACHED, SendOutcome
@@ -130,9 +131,9 @@ class InviteSender:
             answers: to a challenge of an INVITE before this one.
             attempts: that they were counted in.
         """
-        invite = SentInvite(self, request, next_hop, user, credentials, next_cseq, socket)
-        invite.attempts = attempts
-        invite.begin(targets, contact_user, ring_for, answers)
+        given = RequestAnswers(credentials, self.nonces, next_hop.raw, answers, attempts)
+        invite = SentInvite(self, request, next_hop, user, given, next_cseq, socket)
+        invite.begin(targets, contact_user, ring_for)
         return invite
 
 
@@ -144,11 +145,9 @@ class SentInvite:
         "_acks",
         "_cancel_reasons",
         "_client",
-        "_credentials",
         "_gave_up",
-        "_is_ahead",
         "_next_cseq",
-        "_next_hop",
+        "_plain",
         "_ringing",
         "_sender",
         "_socket",
@@ -157,8 +156,7 @@ class SentInvite:
         "_user",
         "_walk",
         "accepted",
-        "attempts",
-        "authorized",
+        "answers",
         "cancelled",
         "over",
         "request",
@@ -170,7 +168,7 @@ class SentInvite:
         request: Message,
         next_hop: Uri,
         user: InviteUser,
-        credentials: CredentialList | None,
+        answers: RequestAnswers,
         next_cseq: Callable[[], int] | None,
         socket: ListenAddress | None,
     ) -> None:
@@ -178,8 +176,7 @@ class SentInvite:
             raise OwnMistake("this is the way of an INVITE")
         self._sender = sender
         self._user = user
-        self._next_hop = next_hop
-        self._credentials = credentials
+        self._plain = request  # without credentials
         self._next_cseq = next_cseq
         self._socket = sender.default_socket if socket is None else socket
         self._client: ClientTransaction | None = None
@@ -188,8 +185,6 @@ class SentInvite:
         self._gave_up = False  # cancelled by our own clock
         self._cancel_reasons: list[bytes] = []
         self._acks: dict[bytes, AckOut | None] = {}  # by To tag; None: not acknowledged yet
-        self._is_ahead = False  # what is authorized was sent before anybody asked
-        self.attempts: Attempts | None = None  # challenges answered so far
         self._told: SendOutcome | None = None  # the failure of the target tried last
         self._walk = TargetWalk(
             self,
@@ -202,7 +197,7 @@ class SentInvite:
             socket=self._socket,
         )
         self.request = request
-        self.authorized: list[Authorized] = []  # what challenges were answered with
+        self.answers = answers
         self.accepted = False  # a 2xx came
         self.cancelled = False
         self.over = False  # a final response came, or none will
@@ -212,7 +207,6 @@ class SentInvite:
         targets: list[Target] | None,
         contact_user: bytes,
         ring_for: float,
-        answers: list[Authorized] | None,
     ) -> None:
         """Send to the first target; for ``InviteSender`` alone."""
         walk = self._walk
@@ -220,31 +214,14 @@ class SentInvite:
         if targets:
             for target in reversed(targets):
                 walk.put_first(target)
-        if answers:
-            self.authorized = answers
-            walk.request = walk.request.branch_copy()
-            self._write_credentials(walk.request)
-        elif self._credentials is not None and len(self._credentials):
-            self.attempts = Attempts()
-            self.authorized = authorize_ahead(
-                walk.request,
-                self._credentials,
-                nonces=self._sender.nonces,
-                peer=self.peer,
-                attempts=self.attempts,
-            )
-            if self.authorized:
-                self._is_ahead = True
-                walk.request = walk.request.branch_copy()
-                self._write_credentials(walk.request)
+        answers = self.answers
+        answers.look_ahead(self._plain)
+        if answers.given:
+            walk.request = self._plain.branch_copy()
+            answers.write(walk.request)
         if ring_for > 0.0:
             self._timer = self._sender.clock.callLater(ring_for, self._lose_patience)
         walk.go_on()
-
-    @property
-    def peer(self) -> bytes:
-        """Return the name that nonces of whoever is called are kept by."""
-        return self._next_hop.raw
 
     @property
     def flow(self) -> Flow | None:
@@ -370,7 +347,7 @@ class SentInvite:
         if self._gave_up and status == CANCELLED:
             outcome = SendOutcome(UNANSWERED, None, walk.target, walk.flow, "nobody answered")
         elif not self.cancelled:
-            if status in (401, 407) and self._answer_challenge(response):
+            if self._answer_challenge(response):
                 return
             if status == UNREACHED and walk.has_more:
                 self._told = outcome
@@ -399,54 +376,20 @@ class SentInvite:
             self._client.release()  # what it hears from now on is not about us
         self._walk.go_on()
 
-    # -- challenges --------------------------------------------------------------------
-
     def _answer_challenge(self, response: Message) -> bool:
         """Send once more with credentials, to who asked; False where there are none."""
         walk = self._walk
-        credentials = self._credentials
         target = walk.target
-        if credentials is None or target is None:
+        if target is None or not self.answers.answer(self.request, response):
             return False
-        attempts = self.attempts
-        if attempts is None:
-            attempts = Attempts()
-            self.attempts = attempts
-        nonces = self._sender.nonces
-        try:
-            answer = authorize(
-                self.request,
-                response,
-                credentials,
-                attempts=attempts,
-                nonces=nonces,
-                peer=self.peer,
-                ahead=self.authorized if self._is_ahead else (),
-            )
-        except (FeatureError, UnsupportedChallenge, ParseError):
-            return False
-        kept = [
-            use_again(one, self.request, attempts, nonces, self.peer)
-            for one in self.authorized
-            if one.name != answer.name or one.realm != answer.realm
-        ]
-        kept.append(answer)
-        self._is_ahead = False
-        again = walk.request.branch_copy()
-        number = again.cseq.number + 1 if self._next_cseq is None else self._next_cseq()
+        again = self._plain.branch_copy()
+        number = self.request.cseq.number + 1 if self._next_cseq is None else self._next_cseq()
         again.set(CSEQ, b"%d INVITE" % number)
-        for one in self.authorized:
-            again.remove(one.name)
-        self.authorized = kept
-        self._write_credentials(again)
+        self.answers.write(again)
         walk.request = again
         walk.put_first(target)
         self._next_target()
         return True
-
-    def _write_credentials(self, request: Message) -> None:
-        for one in self.authorized:
-            request.append(one.name, one.value)
 
     # -- the caller's patience, and CANCEL ---------------------------------------------
 
