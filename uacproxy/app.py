@@ -84,7 +84,7 @@ class Application:
         script = read_script(config)
         parts = self.parts
         parts.open_store()
-        parts.build(script, await parts.restore_keys())
+        parts.build(script, await parts.restore_keys.load(parts.store))
         loaded: Deferred[None] = Deferred()
         parts.bindings.load(lambda: loaded.callback(None))
         await loaded

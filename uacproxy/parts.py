@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import random
-import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from itertools import chain
 from traceback import format_exception
-from typing import Any, Final, final
+from typing import Any, final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import cooperate
@@ -21,8 +20,9 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from uacproxy.accounts.editor import AccountEditor
-from uacproxy.accounts.sql import SqlAccountSource
-from uacproxy.accounts.subscribers import SqlSubscribers
+from uacproxy.assembly.registrar import make_registrar
+from uacproxy.assembly.registrations import make_registrations
+from uacproxy.assembly.restore_keys import RestoreKeys, restore_codec
 from uacproxy.bridge.calls import Calls
 from uacproxy.bridge.wiring import BridgeWiring
 from uacproxy.config.schema import Config
@@ -35,7 +35,7 @@ from uacproxy.counters import (
     TransportCounters,
 )
 from uacproxy.dialog.tracker import DialogTracker
-from uacproxy.errors import ScriptError, UacproxyError
+from uacproxy.errors import ScriptError
 from uacproxy.manage.log import open_log
 from uacproxy.ports import Flow, Target
 from uacproxy.proxy.core import ProxyCore
@@ -44,8 +44,6 @@ from uacproxy.proxy.target_set import Destination
 from uacproxy.proxy.wiring import Wiring
 from uacproxy.registrar.binding import canonical_aor
 from uacproxy.registrar.bindings import BindingTable
-from uacproxy.registrar.digest_server import DigestServer
-from uacproxy.registrar.registrar import Registrar
 from uacproxy.resolve.lookups import DnsLookup, SystemLookup
 from uacproxy.resolve.resolver import NameResolver
 from uacproxy.routing.context import RouteContext
@@ -54,14 +52,10 @@ from uacproxy.routing.request_sending import RequestSending
 from uacproxy.routing.runner import Runner
 from uacproxy.routing.scope import Scope
 from uacproxy.routing.script import Script
-from uacproxy.sip.grammar import octets_of, text
+from uacproxy.sip.grammar import octets_of
 from uacproxy.sip.message import Message
 from uacproxy.sip.uri import Uri
 from uacproxy.store.open import open_store
-from uacproxy.store.redis import RedisStore
-from uacproxy.store.redis_changes import RedisChanges
-from uacproxy.store.redis_leases import RedisLeases
-from uacproxy.store.secret import find_secret, keep_secret, put_secret
 from uacproxy.transaction.table import TransactionTable
 from uacproxy.transaction.timers import BeatClock
 from uacproxy.transaction.tokens import SystemRandom
@@ -75,22 +69,9 @@ from uacproxy.uac.invite import InviteSender
 from uacproxy.uac.nonces import NonceBook
 from uacproxy.uac.own_calls import OwnCalls
 from uacproxy.uac.registration_event import RegistrationEvent
-from uacproxy.uac.registration_shards import SPACES, RegistrationShards
-from uacproxy.uac.registrations import RegistrationTable
 from uacproxy.uac.request_exchange import OwnRequests
-from uacproxy.uac.restore_key import KEY_LENGTH, derive_key
-from uacproxy.uac.rr_param import KamailioCodec, RestoreCodec, SealedCodec
 from uacproxy.uac.send import RequestSender
 from uacproxy.uac.shard_set import ShardSet
-
-RESTORE_KEY: Final = b"restore_key"
-REGISTRATIONS: Final = "registrations"  # the group of those that share them
-FOLLOW_EVERY: Final = 1.0  # s, between two looks at what other instances have registered
-
-
-def _lease_seconds() -> float:
-    """Return s on a clock that goes on while the machine sleeps, where there is one."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 @final
@@ -117,10 +98,10 @@ class Parts:
         self.random = SystemRandom(os.urandom, random.SystemRandom().uniform)
         self.clock = BeatClock(time.monotonic, self._timer_failed)
         self._domains = frozenset(octets_of(name.lower()) for name in config.sip.domains)
-        self._made_key = b""  # of the sealed codec, where no password is set
+        self.restore_keys = RestoreKeys(config.uac, reactor)
         self.is_built = False
-        self.editor: AccountEditor | None = None  # of the accounts, where reg_db_url is set
-        self.shards: ShardSet | None = None  # where the accounts are shared with others
+        self.editor: AccountEditor | None = None
+        self.shards: ShardSet | None = None
         self._to_close: list[Callable[[], Deferred[None]]] = []  # what was opened, in order
 
     def open_store(self) -> None:
@@ -155,38 +136,15 @@ class Parts:
         yield from self.tracker.dialogs()
         yield from self.calls.rows()
 
-    async def restore_keys(self) -> list[bytes]:
-        """Return the keys that seal what has to come back to us; the first seals, all open."""
-        settings = self.config.uac
-        if not settings.restore_passwd:
-            self._made_key = await keep_secret(self.store, RESTORE_KEY, KEY_LENGTH, self._reactor)
-            keys = [self._made_key]
-        else:
-            keys = [derive_key(settings.restore_passwd)]
-            made = await find_secret(self.store, RESTORE_KEY, KEY_LENGTH)
-            if made is not None:
-                keys.append(made)  # sealed before there was a password
-        if settings.restore_passwd_previous:
-            keys.append(derive_key(settings.restore_passwd_previous))
-        return keys
-
-    def _restore_codec(self, keys: list[bytes]) -> RestoreCodec:
-        settings = self.config.uac
-        from_param = octets_of(settings.rr_from_store_param)
-        to_param = octets_of(settings.rr_to_store_param)
-        if settings.restore_codec == "kamailio":
-            return KamailioCodec(from_param, to_param, octets_of(settings.restore_passwd))
-        return SealedCodec(from_param, to_param, keys)
-
     def build(self, script: Script, keys: list[bytes]) -> None:
         """Make every part; the store is open.
 
         Args:
             script: or the rules compiled.
-            keys: from ``restore_keys``.
+            keys: as ``restore_keys`` has loaded them.
         """
-        codec = self._restore_codec(keys)
         config = self.config
+        codec = restore_codec(config.uac, keys)
         sip = config.sip
         self.transports = SocketSet(
             reactor=self._reactor,
@@ -250,9 +208,29 @@ class Parts:
             t2=sip.t2,
             lifetime=config.dialog.lifetime,
         )
-        self.registrations = self._make_registrations()
+        self.registrations, self.editor, self.shards = make_registrations(
+            config,
+            sender=self.sender,
+            clock=self.clock,
+            reactor=self._reactor,
+            random=self.random,
+            counters=self.registration_counters,
+            log=self.log,
+            store=self.store,
+            heard=self._registration_changed,
+            in_thread=self._in_thread,
+            to_close=self._to_close,
+        )
         self.bindings = BindingTable(time.time, self.store, config.registrar.max_contacts)
-        self.registrar = self._make_registrar()
+        self.registrar = make_registrar(
+            config,
+            bindings=self.bindings,
+            is_our_domain=self._is_our_domain,
+            random=self.random,
+            log=self.log,
+            in_thread=self._in_thread,
+            to_close=self._to_close,
+        )
         uac = config.uac
         credentials = CredentialList(credential_of(line) for line in uac.credential)
         features = Features(
@@ -360,106 +338,6 @@ class Parts:
             negative_ttl=dns.negative_ttl,
         )
 
-    def _make_registrations(self) -> RegistrationTable:
-        uac = self.config.uac
-        source = None
-        if uac.reg_db_url:
-            source = SqlAccountSource(
-                uac.reg_db_url, uac.reg_db_table, run_in_thread=self._in_thread, log=self.log
-            )
-            self._to_close.append(source.close)
-            self.editor = AccountEditor(
-                uac.reg_db_url, uac.reg_db_table, run_in_thread=self._in_thread
-            )
-            self._to_close.append(self.editor.close)
-        sharing = self._make_sharing() if source is not None else None
-        table = RegistrationTable(
-            settings=uac,
-            source=source,
-            sender=self.sender,
-            clock=self.clock,
-            now_utc=time.time,
-            random=self.random,
-            counters=self.registration_counters,
-            log=self.log,
-            user_agent=octets_of(self.config.sip.server_name),
-            store=self.store,
-            heard=self._registration_changed,
-            shards=sharing,
-        )
-        if sharing is not None:
-            self._share(sharing, table)
-        return table
-
-    def _make_sharing(self) -> RegistrationShards | None:
-        """Return what shares the accounts out; None where this instance has them all."""
-        settings = self.config.instances
-        store = self.store
-        if not isinstance(store, RedisStore) or not settings.share_registrations:
-            return None
-        for space in SPACES:
-            store.follow(space)
-        return RegistrationShards(
-            shards=settings.shards,
-            store=store,
-            feed=RedisChanges(store.ask, self.config.store.redis_prefix),
-            seconds=self.clock.seconds,
-            now_utc=time.time,
-            follow_every=FOLLOW_EVERY,
-        )
-
-    def _share(self, sharing: RegistrationShards, table: RegistrationTable) -> None:
-        settings = self.config.instances
-        store = self.store
-        assert isinstance(store, RedisStore)
-        name = settings.name or f"{socket.gethostname()}/{self.config.sip.listen[0]}"
-        member = f"{name}#{text(self.random.token()[:8])}"
-        leases = RedisLeases(
-            store.ask,
-            prefix=self.config.store.redis_prefix,
-            group=REGISTRATIONS,
-            member=member,
-            shards=settings.shards,
-            lease_time=float(settings.lease_time),
-            clock=self._reactor,
-            log=self.log,
-        )
-        self.shards = ShardSet(
-            member=member,
-            shards=settings.shards,
-            lease_time=float(settings.lease_time),
-            leases=leases,
-            user=sharing,
-            seconds=_lease_seconds,
-            log=self.log,
-        )
-        sharing.share(table, self.shards)
-
-    def _make_registrar(self) -> Registrar:
-        settings = self.config.registrar
-        domains = self.config.sip.domains
-        realm = settings.realm or (domains[0] if domains else "uacproxy")
-        ha1_of = None
-        if settings.authenticate:
-            subscribers = SqlSubscribers(
-                settings.subscriber_db_url,
-                settings.subscriber_table,
-                run_in_thread=self._in_thread,
-                seconds=time.monotonic,
-            )
-            self._to_close.append(subscribers.close)
-            ha1_of = _ha1_of(subscribers, self.log)
-        digest = DigestServer(octets_of(realm), os.urandom(32), time.time, settings.nonce_lifetime)
-        return Registrar(
-            settings=settings,
-            bindings=self.bindings,
-            is_our_domain=self._is_our_domain,
-            digest=digest,
-            ha1_of=ha1_of,
-            now_utc=time.time,
-            random=self.random,
-        )
-
     # -- the work of others, in one place ----------------------------------------------
 
     def _deliver(self, message: Message, flow: Flow) -> None:
@@ -529,8 +407,7 @@ class Parts:
 
     def _store_replaced(self) -> None:
         """Write again what is in memory; between two slices of it calls go on."""
-        if self._made_key:
-            put_secret(self.store, RESTORE_KEY, self._made_key)
+        self.restore_keys.write_again(self.store)
         if self.is_built:
             cooperate(
                 chain(
@@ -579,16 +456,3 @@ def _spawn(
         assert isinstance(work, Coroutine)
         running = Deferred.fromCoroutine(work)
     running.addCallbacks(done, lambda failure: failed(failure.value))
-
-
-def _ha1_of(subscribers: SqlSubscribers, log: Logger) -> Any:
-    """Fit the subscriber table to the registrar: b"" says the database is away, and means 503."""
-
-    def ask(username: bytes, realm: bytes, then: Callable[[str | None], None]) -> None:
-        def failed(error: UacproxyError) -> None:
-            log.warn("subscriber table: {why}", why=str(error))
-            then("")
-
-        subscribers.ha1_of(text(username), text(realm), then, failed)
-
-    return ask
