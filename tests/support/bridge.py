@@ -142,6 +142,7 @@ class BridgedCall:
         fields: bytes = b"",
         tag: bytes = b"bt1",
         cseq: int = 0,
+        branch: bytes = b"",
     ) -> None:
         """Let the callee send inside the dialog of the first INVITE it got."""
         got = next(one for one in self.world.sent_to(CALLEE) if one.method == b"INVITE")
@@ -151,7 +152,7 @@ class BridgedCall:
         octets = invite(
             method=method,
             uri=got.addresses(b"contact")[0].uri,
-            branch=b"z9hG4bKd%d" % self._branch,
+            branch=branch or b"z9hG4bKd%d" % self._branch,
             cseq=cseq or self.callee_cseq,
             from_=got.to.head + b";tag=" + tag,
             to=got.from_.raw,

@@ -51,6 +51,36 @@ def test_the_callee_offers_anew() -> None:
     call.is_gone()
 
 
+def test_an_offer_of_a_callee_that_is_quicker_than_the_callers_ack_waits_for_it() -> None:
+    call = BridgedCall()
+    call.invite()
+    call.callee_says(200, body=ANSWER)
+    call.callee_sends(b"INVITE", body=HOLD)  # it has our ACK; we have none (14.1)
+    assert call.world.kinds_to(CALLEE)[-1] == "100"
+    assert call.world.kinds_to(CALLER)[-1] == "200"
+    call.caller_sends(b"ACK")
+    assert call.world.kinds_to(CALLER)[-1] == "INVITE"
+    call.caller_says(200, body=HELD)
+    assert call.world.last_to(CALLEE).body == HELD
+
+
+@pytest.mark.parametrize("then", ["CANCEL", "BYE", "no ACK"])
+def test_an_offer_that_waits_for_an_ack_is_answered_when_it_is_taken_back(then: str) -> None:
+    call = BridgedCall()
+    call.invite()
+    call.callee_says(200, body=ANSWER)
+    call.callee_sends(b"INVITE", body=HOLD, branch=b"z9hG4bKheld")
+    if then == "CANCEL":
+        call.callee_sends(b"CANCEL", cseq=call.callee_cseq, branch=b"z9hG4bKheld")
+    elif then == "BYE":
+        call.callee_sends(b"BYE")
+    else:
+        call.world.let(LIFETIME + 1.0)
+    assert "487" in call.world.kinds_to(CALLEE)
+    call.caller_sends(b"ACK")
+    assert "INVITE" not in call.world.kinds_to(CALLER)
+
+
 def test_a_refused_offer_changes_nothing() -> None:
     call = BridgedCall().answered()
     call.caller_sends(b"INVITE", body=HOLD)

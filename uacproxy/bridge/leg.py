@@ -7,6 +7,7 @@ answer decides between 491 and passing on (RFC 3264, RFC 3311 5.2, RFC 6141).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol, final
 
@@ -18,6 +19,7 @@ from uacproxy.bridge.policy import (
 )
 from uacproxy.bridge.reliable import ReliableResponses
 from uacproxy.bridge.session_timer import SessionTimer
+from uacproxy.bridge.success import Acknowledged, Success
 from uacproxy.bridge.wiring import BridgeWiring
 from uacproxy.dialog.ua_dialog import REFRESHES_TARGET, UaDialog
 from uacproxy.errors import ParseError
@@ -29,7 +31,6 @@ from uacproxy.uac.client_request import Ended
 from uacproxy.uac.credentials import CredentialList
 from uacproxy.uac.invite import SentInvite
 from uacproxy.uac.send import SendOutcome
-from uacproxy.uac.success import Acknowledged, Success
 
 
 class Owner(Protocol):
@@ -75,6 +76,7 @@ class Leg:
         "success",
         "timer",
         "updating",
+        "waiting",
         "wiring",
     )
 
@@ -90,6 +92,7 @@ class Leg:
         self.server: ServerTransaction | None = None  # an INVITE of the peer's, not yet answered
         self.client: SentInvite | None = None  # an INVITE of ours, not yet finally answered
         self.success: Success | None = None  # a 2xx of ours that waits for its ACK
+        self.waiting: Callable[[], None] | None = None  # goes on when that has come
         self.reliable: ReliableResponses | None = None  # to the peer's INVITE
         self.offering = False  # an offer of ours waits for its answer
         self.updating = False  # an UPDATE of the peer's is not answered yet
@@ -197,7 +200,11 @@ class Leg:
         success = self.success
         if success is not None and ack.cseq.number == success.cseq:
             self.success = None
+            waiting = self.waiting
+            self.waiting = None
             success.ack_received(ack)
+            if waiting is not None:
+                waiting()
 
     def acknowledge(self, invite: SentInvite, response: Message, source: Message | None) -> None:
         """Acknowledge a 2xx of the peer's.
@@ -220,6 +227,7 @@ class Leg:
     def close(self) -> None:
         """Stop what runs; what the peer is still owed is answered (15.1.2)."""
         self.over = True
+        self.waiting = None
         self.timer.stop()
         if self.success is not None:
             self.success.stop()

@@ -57,14 +57,21 @@ class Reoffer:
         self._shortest = leg.wiring.settings.min_se
 
     def start(self) -> None:
-        """Send it on."""
+        """Send it on, after the ACK of our last 2xx there: a callee may be that quick (14.1)."""
         leg = self._leg
         leg.server = self._server
         leg.reliable = None
         leg.heard(self._request)
         self._server.context = self
         self._server.respond(build_response(self._request, 100))
-        self._send()
+        if self._other.success is None:
+            self._send()
+        else:
+            self._other.waiting = self._acknowledged_there
+
+    def _acknowledged_there(self) -> None:
+        if self._leg.server is self._server:
+            self._send()
 
     def _send(self) -> None:
         other = self._other
@@ -85,8 +92,12 @@ class Reoffer:
 
     def cancel_received(self, cancel: Message) -> None:
         """Pass a CANCEL on; the answer to the INVITE waits for what becomes of it there."""
+        leg = self._leg
         if self._other.client is not None:
             self._other.client.cancel(cancel.fields(REASON))
+        elif leg.server is self._server:  # nobody there has heard of it yet
+            leg.server = None
+            leg.refuse(self._server, 487)
 
     # -- from the other leg's INVITE ---------------------------------------------------
 
