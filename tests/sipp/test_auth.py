@@ -9,6 +9,7 @@ anew. Each callee has a port of its own, so no nonce of one call serves another.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -21,7 +22,6 @@ from tests.support.challenged_calls import (
     Pack,
     StartSipp,
     asks,
-    read_callee,
 )
 from tests.support.uacproxy_process import UacproxyProcess, uacproxy
 
@@ -37,24 +37,33 @@ replace_from = {" ".join(SHOWN_FROM)}
 replace_to = {" ".join(SHOWN_TO)}
 auth = yes
 auth_caller = yes
-relay = yes
+@HOW@ = yes
+
+[bridge]
+pass_headers = Subject
 """
 )
 
 
+@pytest.fixture(scope="module", params=["relay", "bridge"])
+def how(request: pytest.FixtureRequest) -> str:
+    """Give what the service does with calls."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def service() -> Iterator[UacproxyProcess]:
-    """Give the one service of all calls here; no password ever gets into its log."""
-    with uacproxy(INI) as running:
+def service(how: str) -> Iterator[UacproxyProcess]:
+    """Give the one service of all calls of a kind; no password ever gets into its log."""
+    with uacproxy(INI, how=how) as running:
         yield running
         for secret in PASSWORDS.values():
             assert secret not in running.output
 
 
 @pytest.fixture
-def pack(start_sipp: StartSipp, service: UacproxyProcess) -> Pack:
+def pack(start_sipp: StartSipp, service: UacproxyProcess, tmp_path: Path, how: str) -> Pack:
     """Give what runs scenarios."""
-    return Pack(start_sipp, service.address)
+    return Pack(start_sipp, service.address, tmp_path, how)
 
 
 # -- one challenge -------------------------------------------------------------------------
@@ -244,6 +253,6 @@ def test_the_next_call_to_the_same_address_brings_its_answer_along(pack: Pack, s
     port = int(before.callee.received("INVITE")[0].said.request_uri.rpartition(":")[2])
     again = pack.callee(second, port=port)
     pack.caller("caller_calls", again)
-    given = [(one.nonce, int(one.nc, 16)) for (one,) in read_callee(again).answers()]
+    given = [(one.nonce, int(one.nc, 16)) for (one,) in pack.read(again).answers()]
     used = [int(one.nc, 16) for each in before.callee.answers("BYE") for one in each]
     assert given == [("n1", max(used, default=1) + 1), ("n2", 1)][: len(given)]

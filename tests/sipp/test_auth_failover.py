@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -14,7 +15,6 @@ from tests.support.challenged_calls import (
     Pack,
     StartSipp,
     asks,
-    read_callee,
 )
 from tests.support.uacproxy_process import UacproxyProcess, uacproxy
 
@@ -31,37 +31,43 @@ script = route.py
 
 # A trunk that asks is answered; one that fails, or refuses the answer, gives way to the next.
 SCRIPT: Final = f"""
-from uacproxy.routing import Relay, failure_route, request_route
+from uacproxy.routing import @ACTION@, failure_route, request_route
 
 @request_route
 def main(ctx):
     ctx.uac.replace_from(*{SHOWN_FROM!r})
     ctx.uac.replace_to(*{SHOWN_TO!r})
     ctx.on_failure("TRUNK")
-    return Relay()
+    return @ACTION@()
 
 @failure_route("TRUNK")
 def trunk(ctx):
     ctx.on_failure("TRUNK")
     if ctx.check_status("401|407") and ctx.uac.auth():
-        return Relay()
+        return @ACTION@()
     if ctx.check_status("407|5xx") and ctx["$hdr(X-Then)"] not in ctx["$ru"]:
         ctx["$ru"] = "sip:extension@" + ctx["$hdr(X-Then)"]
-        return Relay()
+        return @ACTION@()
 """
 
 
+@pytest.fixture(scope="module", params=["relay", "bridge"])
+def how(request: pytest.FixtureRequest) -> str:
+    """Give what the service does with calls."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def service() -> Iterator[UacproxyProcess]:
-    """Give the one service of all calls here."""
-    with uacproxy(INI, files={"route.py": SCRIPT}) as running:
+def service(how: str) -> Iterator[UacproxyProcess]:
+    """Give the one service of all calls of a kind."""
+    with uacproxy(INI, files={"route.py": SCRIPT}, action=how.title()) as running:
         yield running
 
 
 @pytest.fixture
-def pack(start_sipp: StartSipp, service: UacproxyProcess) -> Pack:
+def pack(start_sipp: StartSipp, service: UacproxyProcess, tmp_path: Path, how: str) -> Pack:
     """Give what runs scenarios."""
-    return Pack(start_sipp, service.address)
+    return Pack(start_sipp, service.address, tmp_path, how)
 
 
 # A first trunk: it fails, or takes no credentials of ours.
@@ -76,7 +82,7 @@ def test_a_trunk_that_asks_nothing_takes_over_with_the_callers_own_numbers(
     one = pack.callee(first)
     other = pack.callee("callee_asks_nothing")
     pack.caller("caller_calls", one, then=other.uri_host)
-    asked, taken = read_callee(one), read_callee(other)
+    asked, taken = pack.read(one), pack.read(other)
     assert [line.cseq for line in asked.received("INVITE")] == [1, 2]
     assert [line.cseq for line in taken.received("INVITE")] == [1]
     assert taken.answers() == [[]]
@@ -86,8 +92,8 @@ def test_a_trunk_that_takes_over_may_ask_as_well(pack: Pack) -> None:
     one = pack.callee("callee_asks_and_fails")
     other = pack.callee("callee_asks_once", how=asks("n9", realm="far.example"))
     pack.caller("caller_calls", one, then=other.uri_host)
-    read_callee(one)
-    (answer,) = read_callee(other).answers()[1]
+    pack.read(one)
+    (answer,) = pack.read(other).answers()[1]
     assert (answer.realm, answer.nonce, answer.nc) == ("far.example", "n9", "00000001")
 
 

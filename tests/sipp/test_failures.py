@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.challenged_calls import AT_CALLEE, AT_CALLER
 from tests.support.services import Sipp
+from tests.support.sipp_scenarios import as_played
+from tests.support.sipp_trace import Side
 from tests.support.uacproxy_process import UacproxyProcess
 
 SCENARIOS = Path(__file__).parent / "scenarios"
@@ -21,7 +24,7 @@ t4 = 100ms
 method = INVITE
 replace_from = "Trunk 7" sip:7@trunk.example
 replace_to = "Desk" sip:desk@z.example
-relay = sip:@CALLEE@;transport=@TRANSPORT@
+@HOW@ = sip:@CALLEE@;transport=@TRANSPORT@
 """
 
 SOCKETS = {"udp": "u1", "tcp": "t1"}  # SIPp's words
@@ -30,6 +33,7 @@ Start = Callable[..., UacproxyProcess]
 StartSipp = Callable[..., Sipp]
 
 
+@pytest.mark.parametrize("how", ["relay", "bridge"])
 @pytest.mark.parametrize(
     ("caller", "callee", "transport"),
     [
@@ -42,14 +46,26 @@ StartSipp = Callable[..., Sipp]
     ],
 )
 def test_both_sides_hear_how_a_call_ended(
-    start_uacproxy: Start, start_sipp: StartSipp, caller: str, callee: str, transport: str
+    start_uacproxy: Start,
+    start_sipp: StartSipp,
+    tmp_path: Path,
+    caller: str,
+    callee: str,
+    transport: str,
+    how: str,
 ) -> None:
     few = ["-t", SOCKETS[transport], "-m", "5", "-cid_str", "%u-%p-%s"]
-    called = start_sipp(SCENARIOS / callee, "", *few)
-    service = start_uacproxy(INI, callee=called.uri_host, transport=transport)
-    calling = start_sipp(SCENARIOS / caller, service.address, *few, "-r", "10")
-    calling.finish().check()
-    called.finish().check()
+    called = start_sipp(as_played(SCENARIOS / callee, how, tmp_path), "", *few)
+    service = start_uacproxy(INI, callee=called.uri_host, transport=transport, how=how)
+    if (how, caller) == ("bridge", "caller_cancels_late.xml"):
+        caller = "caller_cancels.xml"  # a bridge answers 487 at once, and ends what comes late
+    played = as_played(SCENARIOS / caller, how, tmp_path)
+    calling = start_sipp(played, service.address, *few, "-r", "10").finish()
+    calling.check()
+    ended = called.finish()
+    ended.check()
+    Side(calling.messages, AT_CALLER)
+    Side(ended.messages, AT_CALLEE)
     stats = service.stats()
     assert (stats["transaction.sent_again"], stats["transaction.retransmissions"]) == (0, 0)
     assert (stats["transaction.timeouts"], stats["transaction.no_ack"]) == (0, 0)

@@ -14,7 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.challenged_calls import AT_CALLEE, AT_CALLER
 from tests.support.services import Sipp
+from tests.support.sipp_scenarios import as_played
+from tests.support.sipp_trace import Side
 from tests.support.uacproxy_process import UacproxyProcess
 
 SCENARIOS = Path(__file__).parent / "scenarios"
@@ -27,11 +30,14 @@ listen = udp:@HERE@ tcp:@HERE@
 method = INVITE
 replace_from = "Trunk 7" sip:7@trunk.example
 replace_to = "Desk" sip:desk@z.example
-relay = sip:@CALLEE@;transport=@TRANSPORT@
+@HOW@ = sip:@CALLEE@;transport=@TRANSPORT@
+
+[bridge]
+pass_headers = Subject
 """
 
 CHALLENGED = (
-    INI.replace("relay =", "auth = yes\nrelay =")
+    INI.replace("@HOW@ =", "auth = yes\n@HOW@ =")
     + """
 [uac]
 credential = trunk7:trunk.example:@PASSWORD@
@@ -65,10 +71,12 @@ class Traffic:
         *,
         rate: int,
         seconds: int,
+        how: str = "relay",
         ini: str = INI,
         callee: str = "callee.xml",
     ) -> None:
         """Start; every second call is ended by its callee."""
+        self._how = how
         self._calls = rate * seconds
         self._patience = seconds + 60.0
         self._statistics = {side: folder / f"{transport}-{side}.csv" for side in ("ee", "er")}
@@ -78,12 +86,15 @@ class Traffic:
         many = ["-t", SOCKETS[transport], "-m", str(self._calls), "-cid_str", "%u-%p-%s"]
         many += ["-trace_stat", "-fd", "1"]
         self._callee = start_sipp(
-            SCENARIOS / callee, "", *many, "-stf", str(self._statistics["ee"])
+            as_played(SCENARIOS / callee, how, folder),
+            "",
+            *many,
+            *["-stf", str(self._statistics["ee"])],
         )
-        marks = {"callee": self._callee.uri_host, "transport": transport, "password": PASSWORD}
-        self.service = start_uacproxy(ini, **marks)
+        marks = {"callee": self._callee.uri_host, "password": PASSWORD}
+        self.service = start_uacproxy(ini, transport=transport, how=how, **marks)
         self._caller = start_sipp(
-            SCENARIOS / "caller.xml",
+            as_played(SCENARIOS / "caller.xml", how, folder),
             self.service.address,
             *many,
             *["-inf", str(who), "-r", str(rate), "-stf", str(self._statistics["er"])],
@@ -91,7 +102,8 @@ class Traffic:
 
     def check(self) -> str:
         """Wait for the end, check all that can be counted; return the callee's messages."""
-        self._caller.finish(self._patience).check()
+        caller = self._caller.finish(self._patience)
+        caller.check()
         callee = self._callee.finish()
         callee.check()
         for path in self._statistics.values():
@@ -103,21 +115,29 @@ class Traffic:
         assert stats["transaction.sent_again"] == 0
         assert stats["transaction.retransmissions"] == 0
         assert stats["transaction.timeouts"] == 0
-        assert stats["proxy.restored"] == 6 * self._calls  # all inside the dialog, ACKs too
-        assert stats["proxy.restore_failures"] == 0
+        if self._how == "relay":
+            assert stats["proxy.restored"] == 6 * self._calls  # all inside the dialog, ACKs too
+            assert stats["proxy.restore_failures"] == 0
+        else:
+            Side(caller.messages, AT_CALLER)
+            Side(callee.messages, AT_CALLEE)
+            assert stats["bridge.ended"] == self._calls
+            assert (stats["bridge.calls"], stats["bridge.legs"]) == (0, 0)
         return callee.messages
 
 
+@pytest.mark.parametrize("how", ["relay", "bridge"])
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 def test_both_sides_see_their_own_identities_whoever_hangs_up(
-    start_uacproxy: Start, start_sipp: StartSipp, tmp_path: Path, transport: str
+    start_uacproxy: Start, start_sipp: StartSipp, tmp_path: Path, transport: str, how: str
 ) -> None:
-    Traffic(start_uacproxy, start_sipp, tmp_path, transport, rate=10, seconds=2).check()
+    Traffic(start_uacproxy, start_sipp, tmp_path, transport, rate=10, seconds=2, how=how).check()
 
 
+@pytest.mark.parametrize("how", ["relay", "bridge"])
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 def test_a_challenge_is_answered_and_the_cseq_stays_one_ahead_for_the_whole_call(
-    start_uacproxy: Start, start_sipp: StartSipp, tmp_path: Path, transport: str
+    start_uacproxy: Start, start_sipp: StartSipp, tmp_path: Path, transport: str, how: str
 ) -> None:
     traffic = Traffic(
         start_uacproxy,
@@ -126,6 +146,7 @@ def test_a_challenge_is_answered_and_the_cseq_stays_one_ahead_for_the_whole_call
         transport,
         rate=10,
         seconds=2,
+        how=how,
         ini=CHALLENGED,
         callee="callee_challenges.xml",
     )
@@ -137,7 +158,8 @@ def test_a_challenge_is_answered_and_the_cseq_stays_one_ahead_for_the_whole_call
     )
     assert len(answers) >= 20
     assert all(is_answer_of(PASSWORD, method, answer) for method, answer in answers)
-    assert traffic.service.stats()["proxy.authenticated"] == 20
+    if how == "relay":
+        assert traffic.service.stats()["proxy.authenticated"] == 20
     assert PASSWORD not in traffic.service.output
 
 

@@ -55,6 +55,7 @@ class Identities(NamedTuple):
     caller: str
     callee: str
     never: tuple[str, ...]  # octets of the other side's view
+    is_caller: bool
 
 
 def read_trace(messages: str) -> list[Line]:
@@ -80,6 +81,7 @@ class Side:
         self._view = view
         for line in self.lines:
             self._check_identities(line)
+        self._check_dialogs()
         self._check_branches()
         self._check_numbers()
 
@@ -122,15 +124,34 @@ class Side:
         text = line.said.octets.decode()
         from_, to = line.said.get("from"), line.said.get("to")
         heads = [from_.partition(">")[0] + ">", to.partition(">")[0] + ">"]
-        tag = _TAG.search(from_)
-        assert tag, text
-        if tag[1].startswith("a"):
+        assert _TAG.search(from_), text
+        is_from_us = line.sent == line.is_request
+        if is_from_us == self._view.is_caller:
             assert heads == [self._view.caller, self._view.callee], text
         else:
             assert heads == [self._view.callee, self._view.caller], text
         if not line.sent:
             for word in self._view.never:
                 assert word.lower() not in text.lower(), f"{word!r} in {text}"
+
+    def _check_dialogs(self) -> None:
+        """Check the tags: a party keeps its own, and gets it back as it wrote it (12)."""
+        ours: dict[str, set[str]] = {}  # tags that we have given ourselves in a call
+        theirs: dict[str, str] = {}  # the tag with which the peer sends requests in it
+        for line in self.lines:
+            what = line.said.octets.decode()
+            call_id = line.said.get("call-id")
+            given = ours.setdefault(call_id, set())
+            from_, to = (_TAG.search(line.said.get(name)) for name in ("from", "to"))
+            assert from_, what
+            own, other = (from_, to) if line.sent == line.is_request else (to, from_)
+            if line.sent:
+                if own is not None:
+                    given.add(own[1])
+                continue
+            assert own is None or own[1] in given, f"not a tag of ours: {what}"
+            if line.is_request:
+                assert other is not None and theirs.setdefault(call_id, other[1]) == other[1], what
 
     def _check_branches(self) -> None:
         """Check Via of every message: a branch is new, or that of the INVITE it belongs to."""
@@ -143,6 +164,8 @@ class Side:
                 assert before is not None, f"an answer to nothing: {what}"
                 assert line.cseq == before.cseq, f"not the CSeq of its request: {what}"
                 assert line.sent or len(line.said.all("via")) == 1, f"a Via of others: {what}"
+                fields = [line.said.get("from"), before.said.get("from")]
+                assert line.sent or fields[0] == fields[1], f"not the From of its request: {what}"
                 if line.method == "INVITE" and line.said.kind >= "200":
                     accepted[line.branch] = line.said.kind < "300"
             elif before is None:
