@@ -22,9 +22,10 @@ from uacproxy.sip.message import Message
 from uacproxy.sip.names import CALL_ID, CONTACT, CSEQ, EXPIRES
 from uacproxy.store.memory import MemoryStore
 from uacproxy.uac.account import Account
+from uacproxy.uac.registration_lookup import DISABLED, OFFLINE, ONLINE
 from uacproxy.uac.registration_shards import RegistrationShards
 from uacproxy.uac.registration_states import RegistrationState
-from uacproxy.uac.registrations import DISABLED, OFFLINE, ONLINE, RegistrationTable
+from uacproxy.uac.registrations import RegistrationTable
 from uacproxy.uac.settings import UacSettings
 from uacproxy.uac.shard_set import ShardSet
 

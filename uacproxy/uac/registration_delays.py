@@ -1,4 +1,4 @@
-"""How long an account waits: for its refresh, after failures, and for a silent registrar.
+"""How long an account waits: at first, for its refresh, after failures, for a silent registrar.
 
 Delays are random within bounds, so that accounts that failed together do not come back
 together.
@@ -24,6 +24,17 @@ LONGEST_EXCHANGE: Final = 300.0  # s for one REGISTER over all its targets; then
 
 _SPREAD: Final = 0.1  # of a delay that is not otherwise random
 _MOST_DOUBLINGS: Final = 16
+
+
+def first_in(own: int, most: int, random: Random) -> float:
+    """Return the delay before the first REGISTER of an account, s.
+
+    Args:
+        own: its reg_delay, s; 0: it has none.
+        most: reg_random_delay, s.
+        random: of the delay where it has none of its own.
+    """
+    return float(own) if own else random.uniform(0.0, float(most))
 
 
 def retry_in(failures: int, interval: int, retry_after: int, random: Random) -> float:

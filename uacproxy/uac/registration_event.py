@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from uacproxy.ports import Target
+from uacproxy.ports import Log, Target
 from uacproxy.uac.account import Account
-from uacproxy.uac.registration_states import RegistrationState
+from uacproxy.uac.registration_states import IN_FLIGHT, RegistrationState
+
+_QUIETLY: Final = (RegistrationState.DELAYED, RegistrationState.ELSEWHERE)  # in the log
 
 
 class RegistrationEvent(NamedTuple):
@@ -28,3 +30,24 @@ class LastExchange(NamedTuple):
     status: int
     why: str
     target: Target | None
+
+
+def tell_log(log: Log, event: RegistrationEvent) -> None:
+    """Write a transition where it is worth as much as it means to an operator."""
+    tell = log.info
+    if event.after is RegistrationState.REJECTED:
+        tell = log.warn
+    elif event.after is RegistrationState.DISABLED and event.status:
+        tell = log.warn  # by a failure, for good
+    elif event.after in IN_FLIGHT or event.after in _QUIETLY:
+        tell = log.debug
+    wait = event.next_at_utc - event.at_utc
+    tell(
+        "account {l_uuid}: {before} -> {after}: {status} {why}; {next}",
+        l_uuid=event.account.l_uuid,
+        before=event.before.word,
+        after=event.after.word,
+        status=event.status or "-",
+        why=event.why,
+        next=f"next action in {wait:.0f} s" if event.next_at_utc else "nothing more is due",
+    )
