@@ -72,6 +72,7 @@ from uacproxy.uac.registration_event import RegistrationEvent
 from uacproxy.uac.request_exchange import OwnRequests
 from uacproxy.uac.send import RequestSender
 from uacproxy.uac.shard_set import ShardSet
+from uacproxy.uac.silent_targets import SilentTargets
 
 
 @final
@@ -187,6 +188,7 @@ class Parts:
             table=self.table,
             udp_limit=sip.udp_limit,
             default_socket=config.uac.default_socket,
+            silent=SilentTargets(self.clock.seconds),
         )
         nonces = NonceBook()
         self.invites = InviteSender(

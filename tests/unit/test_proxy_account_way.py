@@ -101,3 +101,27 @@ def test_a_request_inside_the_dialog_has_its_own_route() -> None:
         CALLER,
     )
     assert last_of(world, CALLEE, b"BYE").fields(ROUTE) == []
+
+
+SCRIPT = """
+from uacproxy.routing import Relay, request_route
+
+@request_route
+def main(ctx):
+    if ctx.uac.reg_request_to("alice", 1):
+        return Relay()
+"""
+
+
+def test_a_call_that_a_script_sends_as_the_account_goes_where_its_register_went() -> None:
+    """``reg_request_to`` names the next hop only; the address of it that knows us is the way's."""
+    way = AccountWay(
+        parse_uri(b"sip:proxy.provider.example"), TO_OTHER, (b"<sip:in.example;lr>",), None
+    )
+    world = World(script=SCRIPT, accounts=OneAccount(account()), account_way={"u1": way}.get)
+    world.names[b"proxy.provider.example"] = [CALLEE, OTHER]
+    world.receive(invite())
+    assert world.kinds_to(CALLEE) == []
+    sent = last_of(world, OTHER, b"INVITE")
+    assert sent.request_uri == b"sip:trunk7@provider.example"
+    assert sent.fields(ROUTE) == [b"<sip:in.example;lr>"]

@@ -24,7 +24,7 @@ from uacproxy.settings import ListenAddress
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import EXPIRES
 from uacproxy.sip.uri import Uri
-from uacproxy.uac.register_exchange import RegisterExchange, RegisterPolicy
+from uacproxy.uac.register_exchange import RegisterExchange, RegisterPolicy, ShortestIntervals
 from uacproxy.uac.register_request import RegisterRequest
 from uacproxy.uac.registration import TABLE, WAITS, Registration, RegistrationWiring
 from uacproxy.uac.registration_event import RegistrationEvent
@@ -101,7 +101,7 @@ class Bench:
                 counters=RegistrationCounters(),
                 words=SharedWords(),
                 open_exchange=lambda one: RegisterExchange(
-                    own, request, one.series, random, RegisterPolicy()
+                    own, request, one.series, random, RegisterPolicy(), ShortestIntervals()
                 ),
                 pick_refresh=lambda one: one.granted * 0.65,
                 take_turn=lambda _: self.turns,

@@ -7,7 +7,7 @@ a restart in ``test_registration_restart``, calls that follow the REGISTER in
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -32,14 +32,16 @@ from uacproxy.counters import RegistrationCounters, TransactionCounters
 from uacproxy.ports import Flow, Target
 from uacproxy.sip.build import build_response
 from uacproxy.sip.message import Message
-from uacproxy.sip.names import AUTHORIZATION, CONTACT, WWW_AUTHENTICATE
+from uacproxy.sip.names import AUTHORIZATION, CONTACT, EXPIRES, WWW_AUTHENTICATE
 from uacproxy.sip.uri import Uri
 from uacproxy.testing.loopback import Network
 from uacproxy.transaction.table import TransactionTable
+from uacproxy.uac.account import Account
 from uacproxy.uac.registration_states import RegistrationState as State
 from uacproxy.uac.registrations import RegistrationTable
 from uacproxy.uac.send import RequestSender
 from uacproxy.uac.settings import UacSettings
+from uacproxy.uac.silent_targets import SilentTargets
 
 # -- never stuck -------------------------------------------------------------------------------
 
@@ -192,9 +194,11 @@ THIRD = Target(b"UDP", "192.0.2.13", 5060)
 
 
 class Pool:
-    """A provider with three addresses behind one name, and an account that registers there."""
+    """A provider with three addresses behind one name, and accounts that register there."""
 
-    def __init__(self, replies: dict[Target, Reply]) -> None:
+    def __init__(
+        self, replies: dict[Target, Reply], accounts: Sequence[Account] | None = None
+    ) -> None:
         self.clock = SteppingClock()
         self.replies = replies
         self.heard: list[tuple[Target, Message]] = []
@@ -210,8 +214,13 @@ class Pool:
         )
         self.table = RegistrationTable(
             settings=UacSettings(reg_contact_addr="192.0.2.100:5060"),
-            source=ListedAccounts(self.clock, [account()]),
-            sender=RequestSender(transports=here, resolver=self, table=self.transactions),
+            source=ListedAccounts(self.clock, [account()] if accounts is None else accounts),
+            sender=RequestSender(
+                transports=here,
+                resolver=self,
+                table=self.transactions,
+                silent=SilentTargets(self.clock.seconds),
+            ),
             clock=self.clock,
             now_utc=lambda: self.clock.seconds() + EPOCH,
             random=CountingRandom(),
@@ -243,11 +252,12 @@ class Pool:
             self.clock.run_until(min(self.clock.seconds() + 1.0, until))
             self.table.beat()
 
-    def asked(self) -> list[Target]:
-        """Return whom each REGISTER went to, retransmissions left out."""
+    def asked(self, r_username: bytes = b"trunk7") -> list[Target]:
+        """Return whom each REGISTER of an account went to, retransmissions left out."""
         seen: dict[tuple[int, Target], None] = {}
         for target, request in self.heard:
-            seen.setdefault((request.cseq.number, target))
+            if b"sip:%b@" % r_username in request.to.uri:
+                seen.setdefault((request.cseq.number, target))
         return [target for _, target in seen]
 
 
@@ -290,6 +300,101 @@ def test_the_target_that_fell_silent_is_left_for_the_next_before_any_backoff() -
     pool.let(65.0 + 33.0)
     assert pool.asked() == [FIRST, FIRST, SECOND]
     assert pool.table.status("u1") == 1
+
+
+def _trunks(count: int, **columns: object) -> list[Account]:
+    return [account(f"u{n}", r_username=f"t{n}", **columns) for n in range(count)]
+
+
+def _first_tries(pool: Pool, count: int) -> list[Target]:
+    return [pool.asked(b"t%d" % n)[0] for n in range(count)]
+
+
+def test_a_dead_first_target_is_waited_for_once_and_not_by_each_account() -> None:
+    """The address that is silent is marked, for all accounts (pjproject #4477, asterisk #1927)."""
+    accounts = [account("u0", r_username="t0"), *_trunks(30, reg_delay=40)[1:]]
+    pool = Pool({FIRST: silence, SECOND: ok(), THIRD: silence}, accounts)
+    pool.let(45.0)
+    assert pool.asked(b"t0") == [FIRST, SECOND]
+    assert _first_tries(pool, 30) == [FIRST] + [SECOND] * 29
+    assert pool.table.gauges()["uac.regactive"] == 30
+
+
+def test_accounts_registered_at_a_target_that_dies_leave_it_after_the_first_has_waited() -> None:
+    """Each of them waited half a minute (kamailio #210, freeswitch #2144)."""
+    accounts = [account("u0", r_username="t0", expires=60), *_trunks(30, expires=150)[1:]]
+
+    def grants(request: Message) -> Message | None:
+        return ok(expires=int(request.get(EXPIRES) or b"0"))(request)
+
+    pool = Pool({FIRST: grants, SECOND: grants, THIRD: silence}, accounts)
+    pool.let(10.0)
+    pool.replies[FIRST] = silence
+    pool.let(112.0)
+    assert pool.asked(b"t0")[:3] == [FIRST, FIRST, SECOND]
+    refreshes = [pool.asked(b"t%d" % n)[1] for n in range(1, 30)]
+    assert refreshes.count(SECOND) >= 28  # one may have tried whether it is back
+
+
+def test_after_half_a_minute_one_tries_the_silent_target_and_the_others_go_by() -> None:
+    early = [account("u0", r_username="t0")]
+    accounts = early + _trunks(20, reg_delay=70)[1:]
+    pool = Pool({FIRST: silence, SECOND: ok(), THIRD: silence}, accounts)
+    pool.let(75.0)
+    tries = _first_tries(pool, 20)[1:]
+    assert sorted(tries) == [FIRST] + [SECOND] * 18
+
+
+def test_a_target_that_is_back_is_the_first_again() -> None:
+    accounts = [account("u0", r_username="t0"), account("u1", r_username="t1", reg_delay=70)]
+    accounts += [account("u2", r_username="t2", reg_delay=75)]
+    pool = Pool({FIRST: silence, SECOND: ok(), THIRD: silence}, accounts)
+    pool.let(40.0)
+    pool.replies[FIRST] = ok()
+    pool.let(40.0)
+    assert _first_tries(pool, 3) == [FIRST, FIRST, FIRST]
+
+
+def test_a_target_that_ignores_one_account_is_not_dead_for_the_others() -> None:
+    """One bad trunk must not hurt others (freeswitch #1960)."""
+    accounts = [*_trunks(2, expires=30), account("u2", r_username="t2", reg_delay=40)]
+
+    def ignores_one(request: Message) -> Message | None:
+        return None if b"sip:t0@" in request.to.uri else ok(expires=30)(request)
+
+    pool = Pool({FIRST: ignores_one, SECOND: ok(), THIRD: ok()}, accounts)
+    pool.let(50.0)
+    assert pool.asked(b"t0") == [FIRST, SECOND]
+    assert pool.asked(b"t2") == [FIRST]
+
+
+def test_where_all_targets_are_silent_they_are_asked_all_the_same() -> None:
+    pool = Pool({FIRST: silence, SECOND: silence, THIRD: silence})
+    pool.let(140.0)
+    assert pool.asked()[:4] == [FIRST, SECOND, THIRD, FIRST]
+
+
+def test_what_a_423_asks_for_is_asked_for_by_the_other_accounts_at_once() -> None:
+    """Min-Expires was learnt anew by each account (ha-plugins #132)."""
+    accounts = [*_trunks(1, expires=60), account("u1", r_username="t1", expires=60, reg_delay=9)]
+    accounts.append(
+        account("u2", r_username="t2", expires=60, reg_delay=9, auth_proxy="sip:other.example")
+    )
+    bench = Bench(_at_least(600), accounts=accounts)
+    bench.let(20.0)
+    asked = [(one.to.uri.partition(b"@")[0], one.get(EXPIRES)) for one in bench.registrar.requests]
+    assert asked[:2] == [(b"sip:t0", b"60"), (b"sip:t0", b"600")]
+    assert sorted(asked[2:]) == [(b"sip:t1", b"600"), (b"sip:t2", b"60"), (b"sip:t2", b"600")]
+
+
+def _at_least(seconds: int) -> Reply:
+    def reply(request: Message) -> Message | None:
+        asked = int(request.get(EXPIRES) or b"0")
+        if 0 < asked < seconds:
+            return status(423, min_expires=b"%d" % seconds)(request)
+        return ok(expires=asked)(request)
+
+    return reply
 
 
 # -- many accounts -----------------------------------------------------------------------------

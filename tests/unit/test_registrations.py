@@ -501,6 +501,33 @@ def test_a_start_with_many_accounts_is_no_storm() -> None:
     assert len([at for at in bench.registrar.at if at < 2.0]) < 15  # slow start
 
 
+@pytest.mark.slow
+def test_fifty_thousand_accounts_on_an_empty_store_are_online_by_the_computed_time() -> None:
+    """All of them went out at once (docs/registrations.md: 2 N / R s, and half of the slow start).
+
+    lessons: 50,000 accounts loaded on an empty store, the rate never above the limit.
+    """
+    count, rate = 50_000, 2000
+    accounts = [account(f"u{number}", r_username=f"t{number}") for number in range(count)]
+    bench = Bench(
+        challenged_or_ok,
+        accounts=accounts,
+        random=SeededRandom(),
+        beat=0.05,
+        reg_rate=rate,
+        reg_rate_per_registrar=rate,
+    )
+    computed = 2 * count / rate + 10.0 / 2
+    while bench.clock.seconds() < computed + 1.0:
+        bench.let(1.0)
+        bench.registrar.requests.clear()  # they would take half a gigabyte
+    assert bench.table.gauges()["uac.regactive"] == count
+    at = bench.registrar.at
+    assert len(at) == 2 * count
+    most = int(rate * 1.1)  # in a second, a burst of a tenth included
+    assert all(later - one >= 1.0 for one, later in zip(at, at[most:], strict=False))
+
+
 def test_the_rate_in_all_is_shared_by_registrars_in_turn() -> None:
     accounts = [account(f"a{n}", r_username=f"a{n}", auth_proxy="sip:a.example") for n in range(90)]
     accounts += [account(f"b{n}", r_username=f"b{n}", auth_proxy="sip:b.example") for n in range(9)]
@@ -826,6 +853,27 @@ def test_shutdown_does_not_wait_for_a_silent_registrar_beyond_its_bound() -> Non
     bench.table.shutdown(lambda: told.append(bench.clock.seconds()), 5.0)
     bench.let(100.0)
     assert told == [8.0]
+
+
+def test_shutdown_keeps_the_bindings_where_that_is_asked_for() -> None:
+    """For another instance, or for the next start (lessons: keep for several, release for one)."""
+    ended: list[None] = []
+    bench = Bench(ok(), reg_release="keep")
+    bench.let(2.0)
+    bench.table.shutdown(lambda: ended.append(None), 5.0)
+    bench.let(3600.0)
+    assert len(ended) == 1
+    assert bench.asked() == [b"3600"]
+
+
+def test_shutdown_takes_back_what_no_row_has_any_more_even_where_bindings_are_kept() -> None:
+    bench = Bench(ok(), accounts=[account(), account("u2", r_username="t2")], reg_release="keep")
+    bench.let(2.0)
+    bench.table.remove("u2")
+    bench.table.shutdown(lambda: None, 5.0)
+    bench.let(10.0)
+    assert bench.asked() == [b"3600", b"3600", b"0"]
+    assert b"sip:t2@" in bench.registrar.requests[-1].to.uri
 
 
 def test_shutdown_with_nothing_to_take_back_tells_at_once() -> None:

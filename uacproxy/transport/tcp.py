@@ -134,6 +134,7 @@ class TcpConnection(Protocol):
         self.listening = listening
         self.flow = ConnectionFlow(self, streams, remote, (listening.host, listening.port))
         self.is_open = False
+        self._peer_closed = False  # before we did
         self._streams = streams
         self._accepted = accepted
         self._framer = Framer(streams.limits)
@@ -187,6 +188,7 @@ class TcpConnection(Protocol):
 
     def readConnectionLost(self) -> None:  # noqa: N802  (Twisted's name)
         """Close when the peer closes; what was written before still leaves."""
+        self._peer_closed = self.is_open
         self.close()
 
     def writeConnectionLost(self) -> None:  # noqa: N802  (Twisted's name)
@@ -248,7 +250,7 @@ class TcpConnection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802
         """Report every message that had not left."""
-        by_us = not self.is_open
+        by_us = not self.is_open and not self._peer_closed
         self.is_open = False
         if self._timer is not None and self._timer.active():
             self._timer.cancel()

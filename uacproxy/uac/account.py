@@ -84,6 +84,11 @@ class Account:
     settings: AccountSettings = NO_SETTINGS  # beyond the columns
     id: int = field(default=0, compare=False)
 
+    @property
+    def registrar(self) -> str:
+        """Return what names its registrar: accounts of the same share its rate and what it said."""
+        return self.auth_proxy or self.r_domain
+
     def __repr__(self) -> str:
         """Return who registers where, without secrets."""
         return (

@@ -6,7 +6,7 @@ from typing import final
 
 from uacproxy.ports import Random
 from uacproxy.uac.account import Account, BadRow
-from uacproxy.uac.register_exchange import RegisterExchange, RegisterPolicy
+from uacproxy.uac.register_exchange import RegisterExchange, RegisterPolicy, ShortestIntervals
 from uacproxy.uac.register_request import RegisterRequest
 from uacproxy.uac.registration import Registration
 from uacproxy.uac.settings import UacSettings
@@ -32,6 +32,7 @@ class AccountRequests:
             settings.reg_learn_address,
             settings.reg_service_route,
         )
+        self._intervals = ShortestIntervals()
 
     def of(self, account: Account, public: bytes = b"") -> RegisterRequest:
         """Return what an account's REGISTER is made of.
@@ -84,4 +85,6 @@ class AccountRequests:
         account = registration.account
         series = registration.series
         request = self.of(account, series.public if self._policy.learn_address else b"")
-        return RegisterExchange(account, request, series, self._random, self._policy)
+        return RegisterExchange(
+            account, request, series, self._random, self._policy, self._intervals
+        )

@@ -62,14 +62,25 @@ class _Numbers:
 
 
 @final
+class _Place:
+    """One address, and the accounts that are registered there."""
+
+    __slots__ = ("address", "l_uuids")
+
+    def __init__(self, address: HostPort) -> None:
+        self.address = address
+        self.l_uuids: dict[str, None] = {}
+
+
+@final
 class InboundIndex:
     """Accounts by what a request from outside may name them by, ``l_uuid`` aside."""
 
     def __init__(self) -> None:
         self._of_contact_user: dict[str, list[str]] = {}
         self._of_source: dict[str, _Numbers] = {}
-        self._place_of: dict[str, HostPort] = {}  # by l_uuid, where it is registered
-        self._at: dict[HostPort, dict[str, None]] = {}
+        self._place_of: dict[str, _Place] = {}  # by l_uuid, where it is registered
+        self._at: dict[HostPort, _Place] = {}
 
     def add(self, account: Account) -> None:
         """Let an account be found."""
@@ -104,16 +115,19 @@ class InboundIndex:
         """Note where an account is registered; None: nowhere."""
         now = None if target is None else (target.host, target.port)
         before = self._place_of.get(l_uuid)
-        if now == before:
+        if now == (None if before is None else before.address):
             return
         if before is not None:
-            there = self._at[before]
-            del there[l_uuid], self._place_of[l_uuid]
-            if not there:
-                del self._at[before]
+            del before.l_uuids[l_uuid], self._place_of[l_uuid]
+            if not before.l_uuids:
+                del self._at[before.address]
         if now is not None:
-            self._place_of[l_uuid] = now
-            self._at.setdefault(now, {})[l_uuid] = None
+            place = self._at.get(now)
+            if place is None:
+                place = _Place(now)
+                self._at[now] = place
+            self._place_of[l_uuid] = place
+            place.l_uuids[l_uuid] = None
 
     def by_contact_user(self, user: str, remote: HostPort) -> str:
         """Return the l_uuid of the one account with this contact_user, "" for none or several."""
@@ -130,13 +144,15 @@ class InboundIndex:
 
     def by_address(self, remote: HostPort) -> str:
         """Return the l_uuid of the one account registered at an address, "" for none or several."""
-        return self._only(self._at.get(remote, ()), remote)
+        place = self._at.get(remote)
+        return "" if place is None else self._only(place.l_uuids, remote)
 
     def _only(self, l_uuids: Iterable[str], remote: HostPort) -> str:
         """Return the only one, or the only one registered where the request comes from."""
         found = list(l_uuids)
         if len(found) > 1:
-            found = [l_uuid for l_uuid in found if self._place_of.get(l_uuid) == remote]
+            there = self._at.get(remote)
+            found = [one for one in found if there is not None and one in there.l_uuids]
         return found[0] if len(found) == 1 else ""
 
 

@@ -41,6 +41,8 @@ from uacproxy.uac.send import UNREACHED, SendOutcome
 
 MOST_RAISES: Final = 2  # answers to 423 in one exchange
 LACKS_OUTBOUND: Final = 439  # RFC 5626 11.6
+LONGEST_SHARED: Final = 86400  # s
+MOST_REGISTRARS: Final = 1000
 
 
 class Judgement(NamedTuple):
@@ -63,6 +65,25 @@ class RegisterPolicy(NamedTuple):
 
 
 @final
+class ShortestIntervals:
+    """The shortest interval each registrar takes, as it said in a 423 to any account."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, int] = {}
+
+    def of(self, registrar: str) -> int:
+        """Return s; 0 where nothing has been said."""
+        return self._of.get(registrar, 0)
+
+    def learn(self, registrar: str, seconds: int) -> None:
+        """Note what one was told; what is no interval for others too is kept by that one alone."""
+        if seconds <= LONGEST_SHARED:
+            if len(self._of) >= MOST_REGISTRARS:
+                self._of.clear()
+            self._of[registrar] = seconds
+
+
+@final
 class RegisterExchange:
     """One account's side of the conversation; how many requests it has is bounded.
 
@@ -79,6 +100,7 @@ class RegisterExchange:
         "_attempts",
         "_credentials",
         "_given",
+        "_intervals",
         "_nonces",
         "_policy",
         "_raises",
@@ -97,6 +119,7 @@ class RegisterExchange:
         series: RegisterSeries,
         random: Random,
         policy: RegisterPolicy,
+        intervals: ShortestIntervals,
     ) -> None:
         """Begin: what was tried in an earlier exchange does not count."""
         self.request = request
@@ -105,6 +128,7 @@ class RegisterExchange:
         self._series = series
         self._random = random
         self._policy = policy
+        self._intervals = intervals
         self._credentials = credentials_of(account)
         self._nonces = series.nonce_book(self._username)
         self._attempts = Attempts()
@@ -125,6 +149,10 @@ class RegisterExchange:
     @property
     def _username(self) -> bytes:
         return octets_of(self._account.auth_username)
+
+    @property
+    def _registrar(self) -> str:
+        return self._account.registrar
 
     # -- requests ----------------------------------------------------------------------------
 
@@ -148,8 +176,10 @@ class RegisterExchange:
             series.cseq = FIRST_CSEQ
         else:
             series.cseq += 1
-        self._asked = 0 if removing else max(self._account.expires, series.min_expires)
         redirect = self._redirect
+        shortest = self._intervals.of(self._registrar) if redirect is None else 0
+        longest = max(self._account.expires, series.min_expires, shortest)
+        self._asked = 0 if removing else longest
         request = self.request.build(
             series.call_id,
             series.from_tag,
@@ -318,4 +348,6 @@ class RegisterExchange:
         if longer is None or longer <= self._asked or self._raises > MOST_RAISES:
             return RegistrationInput.FAILED
         self._series.min_expires = longer
+        if self._redirect is None and value is not None:
+            self._intervals.learn(self._registrar, longer)
         return RegistrationInput.COMPLY

@@ -115,7 +115,6 @@ class Registration:
         "history",
         "made_at_utc",
         "others",
-        "registrar",
         "series",
         "since_utc",
         "state",
@@ -129,7 +128,6 @@ class Registration:
         """Begin idle; one of which no REGISTER can be made can only be disabled."""
         self.account = account
         self.can_register = can_register
-        self.registrar = account.auth_proxy or account.r_domain  # shares a rate with others
         self.series = RegisterSeries()
         self.state = _State.IDLE
         self.deadline: float | None = None  # s on the clock's time; None: nothing by itself
@@ -159,6 +157,11 @@ class Registration:
         self._early: SendOutcome | None = None  # came before ``sender.send`` returned
 
     # -- questions -----------------------------------------------------------------------
+
+    @property
+    def registrar(self) -> str:
+        """Return what accounts that share a rate have in common."""
+        return self.account.registrar
 
     @property
     def in_flight(self) -> bool:

@@ -93,6 +93,7 @@ class RegistrationTable(RegistrationLookup):
             now_utc=now_utc,
         )
         self.active = settings.reg_active
+        self._keeps_bindings = settings.reg_release == "keep"  # at a stop
         self._clock = clock
         self._random = random
         self._counters = counters
@@ -334,7 +335,8 @@ class RegistrationTable(RegistrationLookup):
         """Take every binding back, then call ``then``, after ``bound_s`` s at the latest.
 
         Nothing is registered any more. What no registrar has confirmed until the end is
-        left to expire.
+        left to expire. With reg_release = keep, only those are taken back that no account
+        has any more.
         """
 
         def released(unconfirmed: int) -> None:
@@ -345,10 +347,9 @@ class RegistrationTable(RegistrationLookup):
         if self.loader is not None:
             self.loader.close()
         self._changes.close()
+        kept = () if self._keeps_bindings else self._index
         mine = [
-            one
-            for one in (*self._index, *self._leaving)
-            if one.state is not RegistrationState.ELSEWHERE
+            one for one in (*kept, *self._leaving) if one.state is not RegistrationState.ELSEWHERE
         ]
         self._release = Release(
             mine,

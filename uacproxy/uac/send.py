@@ -16,6 +16,7 @@ from uacproxy.settings import ListenAddress
 from uacproxy.sip.message import Message
 from uacproxy.sip.uri import Uri
 from uacproxy.transaction.vocabulary import Notice
+from uacproxy.uac.silent_targets import SilentTargets
 from uacproxy.uac.target_walk import TargetWalk
 
 UNANSWERED: Final = 408  # RFC 3261 8.1.3.1
@@ -89,6 +90,7 @@ class RequestSender:
             open (18.1.1); 0 never switches.
         default_socket: the listener a request leaves from that names none; None takes
             the one nearest to the target.
+        silent: the targets that have been silent, of all requests; None: none is remembered.
     """
 
     def __init__(
@@ -99,12 +101,14 @@ class RequestSender:
         table: ClientTransactions,
         udp_limit: int = 1300,
         default_socket: ListenAddress | None = None,
+        silent: SilentTargets | None = None,
     ) -> None:
         self._transports = transports
         self._resolver = resolver
         self._table = table
         self._udp_limit = udp_limit
         self._default_socket = default_socket
+        self._silent = silent
 
     def send(
         self,
@@ -123,7 +127,7 @@ class RequestSender:
             next_hop: resolved once ``target`` has failed, or at once.
             notify: hears how it ended, exactly once. It is called before ``send`` returns
                 where that is known at once: no target, no listener for one.
-            target: goes first, as one that has answered before.
+            target: goes first, as one that has answered before, unless it was silent of late.
             socket: the listener to leave from, also to every further target; its
                 transport is taken where the next hop names none.
             contact_user: the user of a Contact on the flow in use; b"" adds none.
@@ -143,6 +147,7 @@ class RequestSender:
             notify,
             self._default_socket if socket is None else socket,
             contact_user,
+            self._silent,
         )
         under_way.start(target)
         return under_way
@@ -152,7 +157,16 @@ class RequestSender:
 class SentRequest:
     """One request on its way through its targets."""
 
-    __slots__ = ("_answered", "_notify", "_table", "_transaction", "_walk", "over")
+    __slots__ = (
+        "_answered",
+        "_notify",
+        "_sent_at",
+        "_silent",
+        "_table",
+        "_transaction",
+        "_walk",
+        "over",
+    )
 
     def __init__(
         self,
@@ -165,8 +179,11 @@ class SentRequest:
         notify: Callable[[SendOutcome], None],
         socket: ListenAddress | None,
         contact_user: bytes,
+        silent: SilentTargets | None,
     ) -> None:
         self.over = False
+        self._silent = silent
+        self._sent_at = 0.0  # s, to the target in use
         self._table = table
         self._notify = notify
         self._walk = TargetWalk(
@@ -179,6 +196,7 @@ class SentRequest:
             udp_limit=udp_limit,
             socket=socket,
             contact_user=contact_user,
+            silent=silent,
         )
         self._transaction: Transaction | None = None
         self._answered: SendOutcome | None = None  # a 503, unless somebody says better
@@ -199,6 +217,8 @@ class SentRequest:
 
     def ready(self, request: Message, flow: Flow) -> None:
         """Send to the next target."""
+        if self._silent is not None:
+            self._sent_at = self._silent.now()
         self._transaction = self._table.start_client(request, flow, self._heard)
 
     def _heard(self, notice: Notice, response: Message | None) -> None:
@@ -206,14 +226,18 @@ class SentRequest:
             return
         walk = self._walk
         if response is None:
-            silent = notice == Notice.TIMEOUT
+            timed_out = notice == Notice.TIMEOUT
+            if timed_out and self._silent is not None and walk.target is not None:
+                self._silent.timed_out(walk.target, self._sent_at)
             self._transaction = None
-            walk.why = "no answer in time" if silent else "the transport failed"
+            walk.why = "no answer in time" if timed_out else "the transport failed"
             if self._answered is None or self._answered.response is None:
-                status = UNANSWERED if silent else UNREACHED
+                status = UNANSWERED if timed_out else UNREACHED
                 self._answered = SendOutcome(status, None, walk.target, walk.flow, walk.why)
             walk.go_on()
             return
+        if self._silent is not None and walk.target is not None:
+            self._silent.heard(walk.target)
         if response.status < 200:
             return
         outcome = SendOutcome(response.status, response, walk.target, walk.flow, "")

@@ -290,6 +290,13 @@ class UacSettings:
         True,
         doc="No: accounts are loaded and can be looked up, but none is registered.",
     )
+    reg_release: str = setting(
+        "release",
+        choices=("release", "keep"),
+        doc="What an ordered stop does with the bindings. `release`: each is taken back, for 5 s "
+        "at most. `keep`: they stay until they expire, so calls still come for whoever takes "
+        "over: another instance, or the next start, which sends nothing for what is still valid.",
+    )
     reg_use_domain: bool = setting(
         False,
         doc="Look-ups of accounts by local user compare the domain as well.",

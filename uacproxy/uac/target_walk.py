@@ -15,6 +15,7 @@ from uacproxy.settings import ListenAddress
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import CONTACT, VIA
 from uacproxy.sip.uri import Uri
+from uacproxy.uac.silent_targets import SilentTargets
 
 MOST_TARGETS: Final = 8  # of one request; each may take 64*T1
 
@@ -47,6 +48,7 @@ class TargetWalk:
         "_next_hop",
         "_resolved",
         "_resolver",
+        "_silent",
         "_socket",
         "_targets",
         "_transports",
@@ -73,6 +75,7 @@ class TargetWalk:
         udp_limit: int,
         socket: ListenAddress | None,
         contact_user: bytes = b"",
+        silent: SilentTargets | None = None,
     ) -> None:
         """Prepare; nothing is resolved yet.
 
@@ -88,6 +91,7 @@ class TargetWalk:
                 open; 0 never switches.
             socket: the listener to leave from; None takes the one nearest to the target.
             contact_user: the user of a Contact on the flow in use; b"" adds none.
+            silent: those to be asked last; None: nobody is.
         """
         self._walker = walker
         self.request = request
@@ -98,6 +102,7 @@ class TargetWalk:
         self._udp_limit = udp_limit
         self._socket = socket
         self.contact_user = contact_user
+        self._silent = silent
         self._resolved = False
         self._targets: list[Target] = []  # still to be tried
         self._tried: list[Target] = []
@@ -112,8 +117,9 @@ class TargetWalk:
         return bool(self._targets) or not self._resolved
 
     def put_first(self, target: Target) -> None:
-        """Take this target next, perhaps once more."""
-        self._targets.insert(0, target)
+        """Take this target next, perhaps once more; one that was silent of late has no right."""
+        if self._silent is None or not self._silent.is_passed_over(target):
+            self._targets.insert(0, target)
 
     def stop(self) -> None:
         """Ask nobody else."""
@@ -161,7 +167,8 @@ class TargetWalk:
         if self.over:
             return
         tried = [_address(target) for target in self._tried]
-        for target in targets:
+        in_turn = targets if self._silent is None else self._silent.last(targets)
+        for target in in_turn:
             if _address(target) not in tried and len(self._targets) < MOST_TARGETS:
                 self._targets.append(target)
         if not targets and not self.why:
