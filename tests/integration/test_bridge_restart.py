@@ -19,6 +19,7 @@ from uacproxy.bridge.calls import SPACE
 from uacproxy.ports import HostPort
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import USER_AGENT
+from uacproxy.sip.parse import parse_message
 from uacproxy.sip.uri import parse_uri
 from uacproxy.testing.call_end import CallEnd
 
@@ -82,6 +83,22 @@ class BridgedPhones:
             other.hears_request(b"ACK")
         return heard
 
+    def numbers_rise(self) -> None:
+        """Check that no peer has got a CSeq number twice, or a lower one, from a new process."""
+        for phone in (self.caller, self.callee):
+            last, invites = 0, set[int]()
+            for heard in map(parse_message, dict.fromkeys(phone.heard)):
+                if not heard.is_request:
+                    continue
+                number = heard.cseq.number
+                if heard.method == b"ACK":
+                    assert number in invites
+                    continue
+                assert number > last, f"{phone.name} has got {number} after {last}"
+                last = number
+                if heard.method == b"INVITE":
+                    invites.add(number)
+
     def nothing_crossed(self) -> None:
         """Check that neither side has got an octet of the other's dialog."""
         self.callee.never_heard(*self._own_words)
@@ -121,12 +138,30 @@ def wait_until_written(instance: Instance, redis: int = 0, prefix: str = "") -> 
     instance.service.server.wait_until(in_redis if redis else in_sqlite)
 
 
+@pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.redis)])
+def kept(
+    request: pytest.FixtureRequest, start_instance: StartInstance, tmp_path: Path
+) -> tuple[Instance, int, str]:
+    """Give a service on either kind of store, the port of its Redis, and the prefix there."""
+    if request.param == "sqlite":
+        return start_instance("sqlite:///state.db", ini=INI), 0, ""
+    redis: services.Redis = request.getfixturevalue("redis_server")
+    prefix = f"{tmp_path.name}:"
+    return start_instance(redis.url, prefix, ini=INI), redis.port, prefix
+
+
 @pytest.mark.parametrize("hangs_up", ["caller", "callee"])
-def test_a_killed_service_goes_on_with_the_call(instance: Instance, hangs_up: str) -> None:
+def test_a_killed_service_goes_on_with_the_call(
+    kept: tuple[Instance, int, str], hangs_up: str
+) -> None:
+    instance = kept[0]
     with phones("one", "two") as (caller, callee):
         call = BridgedPhones(caller, callee, instance.address)
         call.from_caller(b"INVITE")
-        wait_until_written(instance)
+        wait_until_written(*kept)
+        for _ in range(3):  # of which the store need not know
+            call.from_caller(b"INFO")
+            call.from_callee(b"INFO")
         instance.kill()
         instance.start()
         assert heads(call.from_callee(b"INVITE")) == VIEWS.at_caller[::-1]
@@ -136,9 +171,25 @@ def test_a_killed_service_goes_on_with_the_call(instance: Instance, hangs_up: st
         else:
             call.from_callee(b"BYE")
         call.nothing_crossed()
+        call.numbers_rise()
         stats = instance.service.stats()
     assert stats["bridge.taken_over"] == 1
     assert (stats["bridge.calls"], stats["bridge.ended"]) == (0, 1)
+
+
+@pytest.mark.parametrize("hangs_up", ["caller", "callee"])
+def test_the_first_thing_after_a_kill_may_be_the_bye(instance: Instance, hangs_up: str) -> None:
+    with phones("one", "two") as (caller, callee):
+        call = BridgedPhones(caller, callee, instance.address)
+        wait_until_written(instance)
+        instance.kill()
+        instance.start()
+        if hangs_up == "caller":
+            call.from_caller(b"BYE")
+        else:
+            call.from_callee(b"BYE")
+        call.nothing_crossed()
+        call.numbers_rise()
 
 
 def test_nothing_is_left_of_a_call_that_is_over(instance: Instance) -> None:
@@ -153,8 +204,9 @@ def test_nothing_is_left_of_a_call_that_is_over(instance: Instance) -> None:
 
 
 @pytest.mark.redis
+@pytest.mark.parametrize("hangs_up", ["caller", "callee"])
 def test_another_instance_on_the_same_redis_goes_on(
-    redis_server: services.Redis, start_instance: StartInstance, tmp_path: Path
+    redis_server: services.Redis, start_instance: StartInstance, tmp_path: Path, hangs_up: str
 ) -> None:
     prefix = f"{tmp_path.name}:"
     first = start_instance(redis_server.url, prefix, ini=INI)
@@ -170,8 +222,13 @@ def test_another_instance_on_the_same_redis_goes_on(
             end._target = b"sip:" + user + b"@" + here
         call.hop = second.address
         call.from_callee(b"INVITE")
-        call.from_caller(b"BYE")
+        call.from_caller(b"INVITE")
+        if hangs_up == "caller":
+            call.from_caller(b"BYE")
+        else:
+            call.from_callee(b"BYE")
         call.nothing_crossed()
+        call.numbers_rise()
         stats = second.service.stats()
     first.start()
     assert (stats["bridge.taken_over"], stats["bridge.calls"]) == (1, 0)
