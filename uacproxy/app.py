@@ -250,6 +250,7 @@ class Application:
         found["uac.requests"] = len(parts.requests)
         found["uac.calls"] = len(parts.own_calls)
         found["dialog.active"] = len(parts.tracker)
+        found["timers.pending"] = parts.clock.pending
         found["bridge.calls"] = len(parts.calls)
         found["bridge.legs"] = len(parts.calls.legs)
         found["registrar.addresses"] = len(parts.bindings)
