@@ -135,7 +135,7 @@ class World:
         settings: SipSettings | None = None,
         domains: Sequence[bytes] = (b"proxy.example",),
         avps: tuple[str, str, str] = ("$avp(arealm)", "$avp(auser)", "$avp(apass)"),
-        max_transactions: int = 100_000,
+        max_transactions: int = 400_000,
         max_dialogs: int = 1000,
         track_cseq: bool = True,
         consume_credentials: bool = True,

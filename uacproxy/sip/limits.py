@@ -49,10 +49,11 @@ class LimitSettings:
         doc="Most stream connections open at a time; a further one is closed at once.",
     )
     max_transactions: int = setting(
-        100000,
+        400000,
         low=1,
         high=10000000,
-        doc="Most transactions at a time; further requests are answered 503.",
+        doc="Most transactions at a time; further requests are answered 503. One lives 32 s and "
+        "more, ended or not, so a thousand calls a second keep some 101,000.",
     )
     max_dialogs: int = setting(
         100000,

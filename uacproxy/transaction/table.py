@@ -68,7 +68,7 @@ class TransactionTable:
         t1: float = T1,
         t2: float = T2,
         t4: float = T4,
-        max_transactions: int = 100_000,
+        max_transactions: int = 400_000,
     ) -> None:
         self.user = user
         self.stateless_tag = random.token()
