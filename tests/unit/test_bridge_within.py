@@ -81,6 +81,17 @@ def test_an_offer_that_waits_for_an_ack_is_answered_when_it_is_taken_back(then: 
     assert "INVITE" not in call.world.kinds_to(CALLER)
 
 
+@pytest.mark.parametrize(("method", "status"), [(b"INVITE", 481), (b"INFO", 481), (b"BYE", 200)])
+def test_what_crosses_our_bye_finds_no_call_any_more(method: bytes, status: int) -> None:
+    call = BridgedCall("'sip:bob@192.0.2.2', max_call_time=5")
+    call.invite()
+    call.callee_says(200, body=ANSWER)
+    call.world.let(5.5)  # and no ACK: the caller's BYE has to wait for it
+    assert call.world.kinds_to(CALLEE)[-1] == "BYE"
+    call.callee_sends(method)
+    assert call.world.last_to(CALLEE).status == status
+
+
 def test_a_refused_offer_changes_nothing() -> None:
     call = BridgedCall().answered()
     call.caller_sends(b"INVITE", body=HOLD)
@@ -484,6 +495,23 @@ def test_we_refresh_by_reinvite_where_it_does_not() -> None:
     assert sent.need(b"content-type") == b"application/sdp"
     call.callee_says(200, body=ANSWER, fields=b"Session-Expires: 600;refresher=uac\r\n")
     assert call.world.kinds_to(CALLEE)[-1] == "ACK"
+
+
+def test_a_refresh_that_crosses_an_offer_comes_sooner_where_the_call_id_is_the_peers() -> None:
+    """RFC 3261 14.1: the owner of the Call-ID waits longer."""
+    call = BridgedCall()
+    call.invite()  # by a caller without session timers: it is ours to refresh
+    call.callee_says(200, body=ANSWER, fields=b"Session-Expires: 1800;refresher=uac\r\n")
+    call.caller_acks()
+    call.world.let(900.1)
+    call.callee_says(491)
+    call.caller_says(491)
+    before = [len(call.world.kinds_to(peer)) for peer in (CALLER, CALLEE)]
+    call.world.let(1.5)  # chance is the middle, always
+    assert len(call.world.kinds_to(CALLEE)) == before[1]
+    assert set(call.world.kinds_to(CALLER)[before[0] :]) == {"INVITE"}
+    call.world.let(2.0)
+    assert "INVITE" in call.world.kinds_to(CALLEE)[before[1] :]
 
 
 def test_a_refresh_that_finds_nobody_ends_the_call() -> None:

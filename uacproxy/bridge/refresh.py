@@ -13,8 +13,8 @@ from uacproxy.sip.names import ALLOW, SUPPORTED, canonical
 from uacproxy.uac.invite import SentInvite
 from uacproxy.uac.send import SendOutcome
 
-AGAIN_LOW: Final = 2.1  # s, after a refresh that crossed something (14.1)
-AGAIN_HIGH: Final = 4.0  # s
+OWN_AGAIN: Final = (2.1, 4.0)  # s, after a refresh that crossed something; the Call-ID is ours
+THEIR_AGAIN: Final = (0.0, 2.0)  # s, likewise; it is the peer's (14.1)
 
 
 @final
@@ -106,4 +106,5 @@ class Refresh:
 
     def _later(self) -> None:
         wiring = self._leg.wiring
-        wiring.clock.callLater(wiring.random.uniform(AGAIN_LOW, AGAIN_HIGH), self.start)
+        low, high = OWN_AGAIN if self._leg.is_outer else THEIR_AGAIN
+        wiring.clock.callLater(wiring.random.uniform(low, high), self.start)

@@ -26,8 +26,8 @@ def take_request(leg: Leg, server: ServerTransaction, request: Message, legs: Le
     if method != b"BYE" and leg.other.over:
         leg.refuse(server, 481)  # there is nobody to pass it to any more
         return
-    if leg.over:
-        leg.refuse(server, 200)  # two BYEs that crossed
+    if leg.over:  # by a BYE of ours that is on its way; theirs may cross it
+        leg.refuse(server, 200 if method == b"BYE" else 481)
         return
     unknown = unknown_tags(request)
     if unknown:
