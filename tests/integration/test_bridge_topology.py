@@ -8,20 +8,15 @@ addresses of their own, and routes that lead through what only their side knows.
 
 from __future__ import annotations
 
-import re
-import secrets
-import socket
 from collections.abc import Callable, Iterator
 from typing import Final
 
 import pytest
 
-from tests.support.identity_peers import PATIENCE, Endpoint, Field, Views, first_request, heads
+from tests.support.bridge_line import SDP, Line, line
 from tests.support.uacproxy_process import UacproxyProcess, uacproxy
-from uacproxy.ports import HostPort
 from uacproxy.sip.build import build_ack, build_cancel
-from uacproxy.sip.message import Message
-from uacproxy.sip.names import RACK, RECORD_ROUTE, SERVER, USER_AGENT, VIA
+from uacproxy.sip.names import RACK
 from uacproxy.testing.call_end import CallEnd
 
 INI: Final = """\
@@ -37,126 +32,6 @@ replace_to = "Desk" <sip:desk@z.example;user=phone>
 bridge = yes
 """
 
-VIEWS: Final = Views(
-    b'"Alice" <sip:alice@a.example>',
-    b"<sip:bob@b.example>",
-    b'"Trunk 7" <sip:7@trunk.example>',
-    b'"Desk" <sip:desk@z.example;user=phone>',
-)
-OFFER: Final = (b"content-type", b"application/sdp")
-SDP: Final = b"v=0\r\no=- 1 1 IN IP4 192.0.2.77\r\ns=-\r\nt=0 0\r\n"
-
-TELLING: Final = tuple(
-    re.compile(pattern, re.MULTILINE | re.IGNORECASE)
-    for pattern in (
-        rb"^(?:call-id|i) *: *([^\r\n]+)",
-        rb";tag=([^;>,\s]+)",
-        rb";branch=([^;>,\s]+)",
-        rb"^(?:user-agent|server) *: *([^\r\n]+)",
-        rb"^(?:contact|m|record-route|route) *:[^\r\n]*?sips?:([^@>;\s]+)@",
-        rb"^(?:contact|m|record-route|route|via|v) *:[^\r\n]*?[@ ]([\w.-]+:\d+)",
-    )
-)
-
-
-class Phone(Endpoint):
-    """An endpoint at an address of its own that also keeps what it says."""
-
-    def __init__(self, name: str, host: str) -> None:
-        super().__init__(name)
-        self.host = host
-        self.said: list[bytes] = []
-        self._socket.close()
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind((host, 0))
-        self._socket.settimeout(PATIENCE)
-        self.port = self._socket.getsockname()[1]
-
-    @property
-    def contact(self) -> bytes:
-        """Return the URI it is reached at."""
-        return b"sip:%b@%b:%d" % (self.name.encode(), self.host.encode(), self.port)
-
-    def send(self, request: Message, hop: HostPort) -> Message:
-        edge = b"edge.%b.example:5070" % self.name.encode()
-        branch = b"z9hG4bK" + secrets.token_hex(8).encode()
-        request.append(USER_AGENT, self.name.encode() + b"phone/1.0")
-        request.append(VIA, b"SIP/2.0/UDP %b;branch=%b" % (edge, branch))
-        sent = super().send(request, hop)
-        self.said.append(sent.encode())
-        return sent
-
-    def answer(self, request: Message, status: int, *fields: Field, tag: bytes = b"") -> Message:
-        agent = (SERVER, self.name.encode() + b"phone/1.0")
-        response = super().answer(request, status, agent, *fields, tag=tag)
-        self.said.append(response.encode())
-        return response
-
-    @property
-    def route(self) -> Field:
-        """Return a Record-Route of the proxy before it, which is the phone itself."""
-        here = b"%b:%d" % (self.host.encode(), self.port)
-        return RECORD_ROUTE, b"<sip:edge%b@%b;lr>" % (self.name.encode(), here)
-
-    def tokens(self, service: HostPort) -> set[bytes]:
-        """Return all that tells of this side; what tells of the service does not count."""
-        found = {self.host.encode(), b":%d" % self.port, self.name.encode()}
-        for octets in self.said + self.heard:
-            for pattern in TELLING:
-                found.update(pattern.findall(octets))
-        return found - {b"uacproxy", b"%b:%d" % (service[0].encode(), service[1])}
-
-
-class Line:
-    """A caller and a callee on either side of the service."""
-
-    def __init__(self, caller: Phone, callee: Phone, hop: HostPort) -> None:
-        self.caller, self.callee, self.hop = caller, callee, hop
-        self.tag = secrets.token_hex(6).encode()
-
-    def invite(self, *fields: Field) -> Message:
-        """Let the caller call; return what the callee hears."""
-        route = self.caller.route
-        uri = self.callee.contact
-        self.sent = first_request(b"INVITE", self.caller, uri, VIEWS, route, OFFER, *fields)
-        self.sent.set_body(SDP)
-        self.caller.send(self.sent, self.hop)
-        self.heard = self.callee.hears_request(b"INVITE")
-        assert heads(self.heard) == VIEWS.at_callee
-        return self.heard
-
-    def pick_up(self) -> None:
-        """Let the callee answer, and the caller acknowledge."""
-        ok = self.callee.answer(self.heard, 200, self.callee.route, tag=self.tag)
-        final = self.caller.hears_response(b"INVITE", 200)
-        self.callee.hears_request(b"ACK")
-        self.ends = {
-            self.caller: CallEnd.of_caller(self.sent, final),
-            self.callee: CallEnd.of_callee(self.heard, ok, 100),
-        }
-        self.caller.send(self.ends[self.caller].request(b"ACK"), self.hop)
-
-    def says(self, one: Phone, method: bytes, *fields: Field, status: int = 200) -> None:
-        """Let one side send a request inside the dialog, and the other answer it."""
-        other = self.callee if one is self.caller else self.caller
-        request = self.ends[one].request(method, one.contact)
-        for name, value in fields:
-            request.append(name, value)
-        if OFFER in fields:
-            request.set_body(SDP)
-        one.send(request, self.hop)
-        if method == b"BYE":
-            one.hears_response(method, 200)
-        heard = other.hears_request(method)
-        other.answer(heard, status)
-        if method != b"BYE":
-            one.hears_response(method, status)
-        if method == b"INVITE" and status < 300:
-            one.send(self.ends[one].request(b"ACK"), self.hop)
-            other.hears_request(b"ACK")
-        elif method == b"INVITE":
-            other.hears_request(b"ACK")
-
 
 def talks_in_every_method(line: Line) -> None:
     line.invite()
@@ -164,11 +39,11 @@ def talks_in_every_method(line: Line) -> None:
     line.caller.hears_response(b"INVITE", 180)
     line.pick_up()
     for one in (line.caller, line.callee):
-        line.says(one, b"INVITE", OFFER)
+        line.says(one, b"INVITE", body=SDP)
         line.says(one, b"INFO", (b"info-package", b"dtmf"))
         line.says(one, b"MESSAGE")
         line.says(one, b"OPTIONS")
-        line.says(one, b"UPDATE", OFFER)
+        line.says(one, b"UPDATE", body=SDP)
         line.says(one, b"INFO", status=415)
     line.says(line.callee, b"REFER", (b"refer-to", b"<sip:carol@c.example>"), status=202)
     state = (b"subscription-state", b"terminated;reason=noresource")
@@ -242,14 +117,11 @@ def service() -> Iterator[UacproxyProcess]:
 def test_nothing_that_tells_of_one_side_reaches_the_other(
     service: UacproxyProcess, what: str
 ) -> None:
-    caller, callee = Phone("kilo", "127.0.21.1"), Phone("lima", "127.0.22.1")
     hop = (service.host, service.port)
-    try:
-        CALLS[what](Line(caller, callee, hop))
+    with line(hop) as between:
+        CALLS[what](between)
+        caller, callee = between.caller, between.callee
         for one, other in ((caller, callee), (callee, caller)):
             tokens = one.tokens(hop)
             assert len(tokens) > 6
             other.never_heard(*tokens)
-    finally:
-        caller.close()
-        callee.close()

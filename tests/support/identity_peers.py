@@ -72,13 +72,17 @@ class Endpoint:
         """Send what has its Via already: a CANCEL, the ACK of a refusal."""
         self._socket.sendto(request.encode(), hop)
 
-    def answer(self, request: Message, status: int, *fields: Field, tag: bytes = b"") -> Message:
+    def answer(
+        self, request: Message, status: int, *fields: Field, tag: bytes = b"", body: bytes = b""
+    ) -> Message:
         """Answer a request that came, with our Contact where it takes one."""
         response = build_response(request, status, to_tag=tag)
         if status < 300:
             response.append(CONTACT, b"<" + self.contact + b">")
         for name, value in fields:
             response.append(name, value)
+        if body:
+            response.set_body(body)
         octets = request.encode()
         self._answers[octets] = response.encode()
         self._socket.sendto(response.encode(), self._sources[octets])
