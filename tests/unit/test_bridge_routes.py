@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
 
-from tests.support.bridge import ANSWER, SDP, BridgedCall
+from tests.support.bridge import ANSWER, SDP, BridgedCall, octets_at
 from tests.support.world import CALLEE, CALLER, OTHER, World, invite
 from uacproxy.bridge.calls import SKIPPED
 from uacproxy.bridge.record import decode_call
@@ -58,6 +60,61 @@ def test_a_failure_route_sees_the_response_and_bridges_elsewhere() -> None:
     call.caller_sends(b"BYE")
     call.callee_says(200, peer=OTHER)
     call.is_gone()
+
+
+HIDING = """
+from uacproxy.routing import *
+@request_route
+def main(ctx):
+    ctx.on_failure("F")
+    return Bridge(
+        "sip:bob@192.0.2.2", from_='"Office" <sip:1@b.example>', to="sip:$rU@b.example",
+        auth="user:alice",
+    )
+@failure_route("F")
+def failed(ctx):
+    ctx.on_failure("F")
+    return Bridge("sip:carol@192.0.2.3"%s)
+"""
+
+
+def test_a_target_of_a_failure_route_sees_no_more_of_the_caller_than_the_first_did() -> None:
+    call = BridgedCall(script=HIDING % "", credentials=CREDENTIALS)
+    call.invite()
+    hidden = call.callee_got(b"INVITE")
+    for _ in range(2):  # what the third Bridge does not say, the first has said
+        call.callee_says(486, peer=CALLEE if call.world.sent_to(OTHER) == [] else OTHER)
+        sent = call.callee_got(b"INVITE", OTHER)
+        assert (sent.from_.head, sent.to.head) == (hidden.from_.head, hidden.to.head)
+        assert sent.from_.head == b'"Office" <sip:1@b.example>'
+        assert b"a.example" not in octets_at(call.world, OTHER)
+    call.callee_says(401, peer=OTHER, fields=CHALLENGE % b"n1")
+    assert call.callee_got(b"INVITE", OTHER).has(AUTHORIZATION)
+
+
+def test_a_failure_route_may_say_another_identity() -> None:
+    call = BridgedCall(script=HIDING % ", from_='sip:2@b.example'")
+    call.invite()
+    call.callee_says(486)
+    sent = call.callee_got(b"INVITE", OTHER)
+    assert sent.from_.head == b"<sip:2@b.example>"
+    assert sent.to.head == call.world.sent_to(CALLEE)[0].to.head
+
+
+def test_the_script_of_the_page_about_bridges_does_what_the_page_says() -> None:
+    page = Path("docs/b2bua.md").read_text()
+    script = page[page.index("    from uacproxy.routing") : page.index("Targets go out")]
+    script = script.replace("gw1.trunk.example", "192.0.2.2").replace(
+        "gw2.trunk.example", "192.0.2.3"
+    )
+    call = BridgedCall(script=dedent(script).replace("account:trunk7", "user:alice"))
+    call.invite()
+    first = call.callee_got(b"INVITE")
+    call.callee_says(503)
+    second = call.callee_got(b"INVITE", OTHER)
+    assert first.request_uri.replace(b"192.0.2.2", b"192.0.2.3") == second.request_uri
+    assert b"$" not in first.request_uri
+    assert first.from_.head == second.from_.head == b'"Example Ltd" <sip:+4930123456@trunk.example>'
 
 
 def test_a_failure_route_answers() -> None:

@@ -94,6 +94,8 @@ class Bridging:
         calls = wiring.bridge
         received = context.scope.received
         self._rounds += 1
+        if self._bridge is not None:
+            bridge = bridge.after(self._bridge)
         if calls is None or received.method != b"INVITE" or context.scope.in_dialog:
             self._mistaken("Bridge is for an INVITE outside a dialog")
             return

@@ -33,7 +33,8 @@ class Bridge:
     """Answer an INVITE ourselves and call each target as a call of our own (docs/b2bua.md).
 
     Targets are those of ``Relay``. The two sides share nothing but the session and the
-    fields that are passed on.
+    fields that are passed on. In a failure route what is left out is as the ``Bridge``
+    before it said, but for the targets.
 
     Args:
         targets: URIs, tried in order, the next when one fails; none takes the Request-URI.
@@ -66,6 +67,23 @@ class Bridge:
         self.auth = str(auth)
         self.max_call_time = None if max_call_time is None else float(max_call_time)
         self.ring_timeout = None if ring_timeout is None else float(ring_timeout)
+
+    def after(self, before: Bridge) -> Bridge:
+        """Return this one with what it does not say as the one before it for the same INVITE said.
+
+        So a failure route names nobody whom the first targets were not told. Neither is
+        changed: a script may keep one for many calls.
+        """
+        following = Bridge(parallel=self.parallel)
+        following.targets = self.targets
+        following.from_ = self.from_ or before.from_
+        following.to = self.to or before.to
+        following.auth = self.auth or before.auth
+        following.max_call_time = self.max_call_time
+        following.ring_timeout = self.ring_timeout
+        if following.ring_timeout is None:
+            following.ring_timeout = before.ring_timeout
+        return following
 
 
 @final
