@@ -18,9 +18,9 @@ from twisted.internet.task import LoopingCall
 
 from uacproxy import __version__
 from uacproxy.config.check import warnings
+from uacproxy.config.routing_again import read_routing_again
 from uacproxy.config.schema import Config
 from uacproxy.config.script import read_script
-from uacproxy.errors import ConfigError, ScriptError
 from uacproxy.manage.amp import amp_factory
 from uacproxy.manage.endpoint import listen
 from uacproxy.manage.instances import InstanceList
@@ -213,17 +213,15 @@ class Application:
         return time.monotonic() - self._started_at
 
     def reload_script(self) -> None:
-        """Load the route script anew; while it is broken the old one stays.
+        """Load the route script anew, or the rules; while they are broken the old ones stay.
 
         Raises:
             ScriptError: with file and line.
         """
-        try:
-            script = read_script(self._config)
-        except ConfigError as error:
-            raise ScriptError(error.why, file=self._config.routing.script) from error
+        script = read_routing_again(self._config)
         self.parts.wiring.script = script
-        self.log.info("route script loaded: {file}", file=script.file)
+        what = "route script" if self._config.routing.script else "rules"
+        self.log.info("{what} loaded: {file}", what=what, file=script.file)
 
     def shutdown(self) -> None:
         """Begin the ordered stop."""

@@ -133,7 +133,7 @@ class UacproxyService(Service):
         try:
             application.reload_script()
         except ScriptError as error:
-            application.log.error("the old route script goes on: {error}", error=str(error))
+            application.log.error("the old routing goes on: {error}", error=str(error))
 
 
 def _exit_with(status: int) -> None:

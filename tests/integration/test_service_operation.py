@@ -54,7 +54,7 @@ def test_sighup_loads_a_sound_script_and_leaves_the_old_one_for_a_broken_one(
     script = service.folder / "route.py"
     script.write_text(ROUTE.replace("main(ctx)", "main(ctx"))
     service.signal(signal.SIGHUP)
-    service.wait_for_log("the old route script goes on")
+    service.wait_for_log("the old routing goes on")
     assert f"{script}:5" in service.output
     assert reason_of_a_call(service) == "SIP/2.0 603 one"
     script.write_text(ROUTE.replace("one", "two"))
@@ -71,6 +71,35 @@ def test_reload_script_says_what_is_wrong_with_it(start_uacproxy: Start) -> None
     assert f"{service.folder}/route.py:1" in refused.stderr
     assert reason_of_a_call(service) == "SIP/2.0 603 one"
     (service.folder / "route.py").write_text(ROUTE.replace("one", "two"))
+    service.uacctl("reload-script")
+    assert reason_of_a_call(service) == "SIP/2.0 603 two"
+
+
+RULES = """\
+[sip]
+listen = udp:@HERE@
+
+[rule:all]
+reply = 603 one
+"""
+
+
+def test_reload_script_reads_the_rules_again_where_there_is_no_script(
+    start_uacproxy: Start,
+) -> None:
+    service = start_uacproxy(RULES)
+    assert reason_of_a_call(service) == "SIP/2.0 603 one"
+    ini = service.folder / "uacproxy.ini"
+    sound = ini.read_text()
+    ini.write_text(sound.replace("reply = 603 one", "replay = 603 two"))
+    refused = service.run_uacctl("reload-script")
+    assert refused.returncode == 1
+    assert f"{ini}:5: [rule:all] replay: unknown key" in refused.stderr
+    ini.write_text(sound.replace("[rule:all]\nreply = 603 one", "[routing]\nscript = route.py"))
+    (service.folder / "route.py").write_text(ROUTE)
+    assert "takes a restart" in service.run_uacctl("reload-script").stderr
+    assert reason_of_a_call(service) == "SIP/2.0 603 one"
+    ini.write_text(sound.replace("one", "two"))
     service.uacctl("reload-script")
     assert reason_of_a_call(service) == "SIP/2.0 603 two"
 
@@ -123,7 +152,7 @@ def test_the_log_goes_to_its_file_from_its_level_on(
     (service.folder / "route.py").write_text("broken(")
     service.signal(signal.SIGHUP)
     log = service.folder / "service.log"
-    service.server.wait_until(lambda: "the old route script" in log.read_text())
+    service.server.wait_until(lambda: "the old routing" in log.read_text())
     lines = log.read_text().rstrip("\n").split("\n")
     formats = [json.loads(line)["log_format"] for line in lines]
     assert any("listens on" in each for each in formats) is is_told

@@ -187,7 +187,7 @@ def test_a_broken_script_is_told_with_file_and_line() -> None:
     service = SmallService()
     service.script_error = ScriptError("invalid syntax", file="etc/route.py", line=7)
     words = fault(service, "reload-script")
-    assert words == "500 etc/route.py:7: invalid syntax; the old script still runs"
+    assert words == "500 etc/route.py:7: invalid syntax; the old routing still runs"
 
 
 def test_the_service_is_reloaded_stopped_and_asked_for_its_version() -> None:

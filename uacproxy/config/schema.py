@@ -93,7 +93,7 @@ class Config:
             }
             if named:
                 changed[name] = replace(settings, **named)
-        return replace(self, **changed)
+        return replace(self, **changed, file=os.path.abspath(self.file) if self.file else "")
 
     def error(self, section: str, key: str, why: str) -> ConfigError:
         """Make an error that names the line of the key, or of its section where it is absent."""

@@ -26,7 +26,7 @@ def _undrain(views: Views) -> Value:
 
 def _shared(views: Views) -> InstancesView:
     if views.instances is None or not views.instances.enabled:
-        raise Fault(500, "Not enabled")
+        raise Fault(500, "Not enabled: [store] url is no redis://, or share_registrations = no")
     return views.instances
 
 

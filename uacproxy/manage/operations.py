@@ -64,8 +64,8 @@ def _reload_script(views: Views) -> Value:
     try:
         views.service.reload_script()
     except ScriptError as error:
-        raise Fault(500, f"{error}; the old script still runs") from error
-    return "The route script was read again."
+        raise Fault(500, f"{error}; the old routing still runs") from error
+    return "The route script, or the rules of the ini file, were read again."
 
 
 def _shutdown(views: Views) -> Parting:
@@ -90,7 +90,7 @@ VERBS: Final[dict[str, Verb]] = {
         *INSTANCE_VERBS,
         Verb(
             "reload-script",
-            "Read the route script again; a broken one leaves the old one running.",
+            "Read the route script, or the rules, again; what is broken leaves the old running.",
             _reload_script,
         ),
         Verb("shutdown", "Stop the service in order, bindings removed.", _shutdown),
