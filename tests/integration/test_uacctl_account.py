@@ -124,6 +124,11 @@ def test_secrets_are_exported_when_asked_for_and_an_export_is_imported_again(fol
     assert direct(folder, "export", "--with-secrets").stdout == whole.replace("4930", "4931")
 
 
+def test_a_database_that_we_make_is_ours_alone(folder: Path) -> None:
+    assert direct(folder, "list").returncode == 0
+    assert (folder / "accounts.db").stat().st_mode & 0o777 == 0o600
+
+
 WRONG = f"""\
 l_uuid,l_username,l_domain,r_username,r_domain,auth_password,expires
 good,a,d,r,p.example,x,60
@@ -154,7 +159,7 @@ def test_every_wrong_line_of_a_file_is_told_at_once_and_nothing_is_written(folde
     [
         (["add", "t1", "r_user=x"], "'r_user' is no column and no setting, the nearest is r_user"),
         (["add", "t1", "r_username"], "'r_username' is not NAME=VALUE"),
-        (["import", "none.csv"], "none.csv: "),
+        (["import", "none.csv"], "error: none.csv: No such file or directory\n"),
         (["import", "uacproxy.ini"], "names no column l_uuid"),
         (["add", "t1", "--password-file", "none"], "--password-file none: "),
         (["frobnicate"], "invalid choice"),
@@ -172,6 +177,8 @@ def test_a_wrong_command_line_says_what_is_wrong(folder: Path, words: list[str],
         (["add", "t2", *NAMES], "account 't2': auth_password: is empty, and so is auth_ha1"),
         (["add", "t1", *NAMES, "auth_password=x"], "there is an account 't1' already"),
         (["set", "t9", "expires=1"], "there is no account 't9'"),
+        (["set", "t1", "auth_proxy=192.0.2.1"], "account 't1': auth_proxy: makes no SIP URI"),
+        (["add", "t 2", *NAMES, "auth_password=x"], "account 't 2': l_uuid: makes no SIP URI"),
         (["set", "t1", "transport=tls"], "account 't1': transport: 'tls' is neither udp nor tcp"),
         (["set", "t1", f"l_domain={'x' * 65}"], "l_domain: is longer than the column"),
         (["remove", "t9"], "404 Record not found"),

@@ -5,10 +5,11 @@ No error that leaves here holds a password, and a driver's own errors never leav
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar, final
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -72,6 +73,9 @@ class Database:
             raise self.wrong(f"{kind} is none of {', '.join(_DRIVERS)}")
         driver, package, arguments = _DRIVERS[kind]
         self.is_sqlite = kind == "sqlite"
+        self._file = parsed.database or "" if self.is_sqlite else ""
+        if self._file.startswith((":memory:", "file:")):
+            self._file = ""
         if not self.is_sqlite and "@" in f"{parsed.host}{parsed.database}":
             raise self.wrong("has a password whose special characters are not percent-encoded")
         self.name = _shown(kind, parsed)
@@ -104,6 +108,7 @@ class Database:
         """
 
         def connected() -> T:
+            self._keep_private()
             with self._told(), self._engine.begin() as connection:
                 return work(connection)
 
@@ -130,6 +135,12 @@ class Database:
         if not _NAME.fullmatch(name):
             raise ConfigError(f"{name!a} is no plain table name", section=self._section, key=key)
         return name
+
+    def _keep_private(self) -> None:
+        """Make an SQLite file that is not there yet for our user alone: it will hold passwords."""
+        if self._file and not os.path.exists(self._file):
+            with suppress(OSError):  # SQLite says it in the next moment
+                os.close(os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600))
 
     @contextmanager
     def _told(self) -> Iterator[None]:

@@ -26,8 +26,11 @@ from uacproxy.errors import UacproxyError
 from uacproxy.uac.account import COLUMNS, NUMBERS, BadRow, check_row
 from uacproxy.uac.account_edit import ADD, CHECK, SECRETS, SET, WRITABLE, unknown_name
 from uacproxy.uac.account_settings import ACCOUNT_SETTINGS
+from uacproxy.uac.register_request import RegisterRequest
 
 DEFAULT_EXPIRES: Final = 3600  # s
+
+_ANY_CONTACT: Final = "127.0.0.1"  # reg_contact_addr is checked elsewhere
 
 Given = Mapping[str, str]
 T = TypeVar("T")
@@ -131,6 +134,7 @@ class AccountEditor:
         row: dict[str, object] = {name: given[name] for name in given if name in columns}
         whole = {**(before or {}), **row} if before is not None else _with_defaults(row, columns)
         account = check_row(whole, [*settings.items()])
+        RegisterRequest(account, _ANY_CONTACT, b"")  # says which column makes no URI
         for name in NUMBERS:
             if name in whole and name != "id":
                 whole[name] = getattr(account, name)

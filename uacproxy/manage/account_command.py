@@ -107,7 +107,7 @@ def _password(options: argparse.Namespace, row: dict[str, str]) -> str | None:
             with open(options.password_file, encoding="utf-8") as file:
                 return file.readline().rstrip("\r\n")
         except (OSError, UnicodeError) as error:
-            raise WrongUsage(f"--password-file {options.password_file}: {error}") from None
+            raise WrongUsage(f"--password-file {options.password_file}: {_reason(error)}") from None
     if options.password or (
         options.what == ADD and not SECRETS.intersection(row) and sys.stdin.isatty()
     ):
@@ -168,8 +168,13 @@ def read_csv(path: str) -> tuple[list[Line], list[tuple[int, str]]]:
                     first[row["l_uuid"]] = number
                     lines.append((number, row))
     except (OSError, UnicodeError, csv.Error) as error:
-        raise WrongUsage(f"{path}: {error}") from None
+        raise WrongUsage(f"{path}: {_reason(error)}") from None
     return lines, wrong
+
+
+def _reason(error: Exception) -> str:
+    """Return what is wrong without the name of the file, which stands before it."""
+    return (error.strerror if isinstance(error, OSError) else "") or str(error)
 
 
 def _check_header(path: str, names: Sequence[str]) -> None:
