@@ -18,13 +18,13 @@ from uacproxy.bridge.session_timer import SESSION_EXPIRES, session_interval
 from uacproxy.dialog.ua_dialog import uas_dialog
 from uacproxy.errors import ParseError, ScriptError
 from uacproxy.proxy.best_response import rank
+from uacproxy.proxy.failure_route import run_failure_route
 from uacproxy.proxy.target_set import Destination, destinations
 from uacproxy.proxy.wiring import Wiring
 from uacproxy.routing import pseudo
 from uacproxy.routing.actions import Bridge, Drop, Relay, Reply
-from uacproxy.routing.context import RouteContext
 from uacproxy.routing.runner import Outcome
-from uacproxy.routing.scope import Failure, Scope
+from uacproxy.routing.scope import Failure, Retry, Scope
 from uacproxy.sip.build import build_response
 from uacproxy.sip.grammar import octets_of, text
 from uacproxy.sip.message import Message
@@ -259,44 +259,30 @@ class Bridging:
         self._choose(call, best)
 
     def _choose(self, call: Call, best: Attempt) -> None:
+        invite = best.invite
+        if invite is None:
+            self._refuse(call, best)
+            return
         scope = self._context.scope
-        name = scope.on_failure
-        if not name or best.invite is None:
-            self._refuse(call, best)
-            return
-        scope.on_failure = ""
-        wiring = self._wiring
-        script = wiring.script
-        try:
-            handler = script.failure(name)
-        except ScriptError as error:
-            wiring.runner.report(error)
-            self._refuse(call, best)
-            return
         outcome = best.outcome
         response = None if outcome is None else outcome.response
         if response is None:
             response = build_response(scope.received, _status(best))
-        scope.response = response
-        request, answers = best.invite.request, best.invite.answers
-        scope.failure = Failure(
-            request, response, answers.given, [], answers.attempts, answers.peer
+        answers = invite.answers
+        failure = Failure(
+            invite.request, response, answers.given, [], answers.attempts, answers.peer
         )
-        wiring.runner.run(
-            handler,
-            RouteContext(wiring.features, scope),
-            script.file,
-            lambda decided: self._after_failure_route(decided, call, best),
-            lambda error: self._refuse(call, best),
+        run_failure_route(
+            self._wiring,
+            scope,
+            failure,
+            lambda decided, retry: self._after_failure_route(decided, retry, call, best),
+            lambda: self._refuse(call, best),
         )
 
-    def _after_failure_route(self, outcome: Outcome, call: Call, best: Attempt) -> None:
-        context = self._context
-        scope = context.scope
-        scope.response = None
-        scope.failure = None
-        retry = scope.retry
-        scope.retry = None
+    def _after_failure_route(
+        self, outcome: Outcome, retry: Retry | None, call: Call, best: Attempt
+    ) -> None:
         if call.state is not CallState.CALLING:
             return  # cancelled while the route was thinking
         if isinstance(outcome, (Bridge, Relay)) and retry is not None and not outcome.targets:
@@ -310,7 +296,7 @@ class Bridging:
         elif isinstance(outcome, (Relay, Reply, Drop)):
             self._call = None
             call.give_up()
-            context.perform(outcome)
+            self._context.perform(outcome)
         else:
             self._refuse(call, best)
 

@@ -1,21 +1,15 @@
-"""One branch that failed: its challenge answered, its number raised, its route run.
+"""One branch that was challenged: the answer by rule, and its number raised (RFC 3261 22.2).
 
-What the response context does with a failure before it counts it among those to choose
-from (RFC 3261 16.7 step 6); here nothing is started and nothing goes upstream.
+Here nothing is started and nothing goes upstream.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from uacproxy.dialog.cseq import LARGEST_CSEQ, shift_of
-from uacproxy.errors import ScriptError
 from uacproxy.proxy.branch import Branch
 from uacproxy.proxy.credentials import dialog_of
 from uacproxy.proxy.wiring import Wiring
 from uacproxy.routing.challenge import answer_challenge
-from uacproxy.routing.context import RouteContext
-from uacproxy.routing.runner import Outcome
 from uacproxy.routing.scope import Retry, Scope
 from uacproxy.sip.message import Message
 
@@ -61,44 +55,3 @@ def raised_shift(wiring: Wiring, scope: Scope, branch: Branch) -> int:
     by = wiring.tracker.cseq_raised(scope.dialog, shifts, scope.received, scope.toward_callee)
     scope.shift = by + (shift_of(own) if scope.toward_callee else 0)
     return scope.shift
-
-
-def run_branch_failure(
-    wiring: Wiring,
-    scope: Scope,
-    branch: Branch,
-    response: Message,
-    then: Callable[[Outcome, Scope], None],
-) -> None:
-    """Let the branch failure route see one branch, while others may still ring.
-
-    Args:
-        wiring: the core's.
-        scope: of the request.
-        branch: that failed; the route is armed for it no more.
-        response: how.
-        then: hears what the route decided, perhaps in a later turn, and its scope: what it
-            edited is that of this branch alone. A route that fails has decided nothing.
-    """
-    script = wiring.script
-    name = branch.on_failure
-    branch.on_failure = ""
-    own = scope.branch_scope(scope.request.branch_copy(), branch.index)
-    own.on_branch_failure = ""
-    own.response = response
-    own.failure = branch.failed_with(response)
-    try:
-        handler = script.branch_failure(name)
-    except ScriptError as error:
-        wiring.runner.report(error)
-        then(None, own)
-        return
-
-    def decided(outcome: Outcome) -> None:
-        then(outcome, own)
-
-    def failed(_error: ScriptError) -> None:
-        then(None, own)
-
-    context = RouteContext(wiring.features, own)
-    wiring.runner.run(handler, context, script.file, decided, failed)

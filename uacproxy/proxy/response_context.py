@@ -8,27 +8,25 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from uacproxy.dialog.cseq import restore_cseq
 from uacproxy.errors import ParseError, ScriptError
 from uacproxy.proxy.best_response import gather_challenges, pick_best
 from uacproxy.proxy.branch import Branch
+from uacproxy.proxy.branch_routes import run_branch_failure, run_branch_route
 from uacproxy.proxy.breadth import MAX_BREADTH, shares_of
 from uacproxy.proxy.bridging import Bridging
-from uacproxy.proxy.challenged import answer_by_rule, raised_shift, run_branch_failure
+from uacproxy.proxy.challenged import answer_by_rule, raised_shift
 from uacproxy.proxy.credentials import ahead_refused, answers_heard
-from uacproxy.proxy.onreply import OnReplyQueue
-from uacproxy.proxy.record_route import keep_record_route
+from uacproxy.proxy.failure_route import run_failure_route
 from uacproxy.proxy.target_set import Destination, destinations
+from uacproxy.proxy.upstream import Upstream
 from uacproxy.proxy.wiring import Wiring
 from uacproxy.routing.actions import Bridge, Drop, Relay, Reply
-from uacproxy.routing.context import RouteContext
 from uacproxy.routing.runner import Outcome
 from uacproxy.routing.scope import Retry, Scope
 from uacproxy.sip.build import build_response
 from uacproxy.sip.grammar import octets_of
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import (
-    CONTENT_LENGTH,
     CSEQ,
     FROM,
     REASON,
@@ -40,8 +38,6 @@ from uacproxy.sip.names import (
     canonical,
 )
 from uacproxy.transaction.server import ServerTransaction
-from uacproxy.uac.hiding import hide_caller
-from uacproxy.uac.restore import restore_response
 
 MOST_ROUNDS: Final = 30
 """Times that handlers may send one request on; a failure route that never gives up ends here."""
@@ -62,8 +58,8 @@ class ResponseContext:
         "_failures",
         "_groups",
         "_is_settling",
-        "_onreply",
         "_rounds",
+        "_upstream",
         "_wiring",
         "bridging",
         "finished",
@@ -83,7 +79,7 @@ class ResponseContext:
         self._deciding = 0  # branches whose branch failure route is thinking
         self._is_settling = False  # more branches are about to start or end in this turn
         self._rounds = 0
-        self._onreply: OnReplyQueue | None = None
+        self._upstream = Upstream(wiring, server, scope)
 
     # -- what a handler decided --------------------------------------------------------
 
@@ -201,44 +197,14 @@ class ResponseContext:
         if branch.scope is self.scope:
             branch.start()
         else:
-            self._run_branch_route(branch)
-
-    def _run_branch_route(self, branch: Branch) -> None:
-        """Let the branch route edit, then start; ``Drop`` ends the branch unsent."""
-        wiring = self._wiring
-        script = wiring.script
-        scope = branch.scope
-        try:
-            handler = script.branch(self.scope.on_branch)
-        except ScriptError as error:
-            wiring.runner.report(error)
-            branch.refuse(500)
-            return
-        request_uri = scope.request.request_uri
-        next_hop = scope.next_hop
-        armed = scope.on_branch_failure
-
-        def decided(outcome: Outcome) -> None:
-            self.scope.from_changed = self.scope.from_changed or scope.from_changed
-            self.scope.to_changed = self.scope.to_changed or scope.to_changed
-            if isinstance(outcome, Drop):
-                branch.refuse(480)
-                return
-            if scope.next_hop != next_hop or scope.request.request_uri != request_uri:
-                branch.send_elsewhere(scope.next_hop)
-            if scope.on_branch_failure != armed:
-                branch.on_failure = scope.on_branch_failure
-            branch.start()
-
-        context = RouteContext(wiring.features, scope)
-        wiring.runner.run(handler, context, script.file, decided, lambda error: branch.refuse(500))
+            run_branch_route(self._wiring, self.scope, branch)
 
     # -- what the branches tell --------------------------------------------------------
 
     def provisional(self, branch: Branch, response: Message) -> None:
         """Pass a 101 to 199 upstream (16.7 step 5)."""
         if not self.finished:
-            self._pass_up(branch, response)
+            self._upstream.pass_up(branch, response)
 
     def success(self, branch: Branch, response: Message) -> None:
         """Pass a 2xx upstream, every one of an INVITE; cancel the other branches."""
@@ -251,7 +217,7 @@ class ResponseContext:
         if branch.credentials or branch.ahead:
             given = [*branch.credentials, *branch.ahead]
             answers_heard(self._wiring, response, given, branch.target)
-        self._pass_up(branch, response)
+        self._upstream.pass_up(branch, response)
         if first:
             self._let_go(branch)
 
@@ -263,7 +229,7 @@ class ResponseContext:
         self._groups = []
         self._failures = []
         self._branches = [branch for branch in self._branches if not branch.over]
-        if winner is not None and self._onreply is None:
+        if winner is not None and not self._upstream.has_route:
             self.scope.received.keep_only(_FOR_RESPONSES)
             self.scope.request = self.scope.received
             winner.request.keep_only(_FOR_ROUTES)
@@ -362,36 +328,18 @@ class ResponseContext:
 
     def _choose(self) -> None:
         branch, best = pick_best(self._failures)
-        scope = self.scope
-        name = scope.on_failure
-        if not name:
-            self._fail_upstream(branch, best)
-            return
-        scope.on_failure = ""
-        wiring = self._wiring
-        script = wiring.script
-        try:
-            handler = script.failure(name)
-        except ScriptError as error:
-            wiring.runner.report(error)
-            self._fail_upstream(branch, best)
-            return
-        scope.response = best
-        scope.failure = branch.failed_with(best)
-        wiring.runner.run(
-            handler,
-            RouteContext(wiring.features, scope),
-            script.file,
-            lambda outcome: self._after_failure_route(outcome, branch, best),
-            lambda error: self._fail_upstream(branch, best),
+        run_failure_route(
+            self._wiring,
+            self.scope,
+            branch.failed_with(best),
+            lambda outcome, retry: self._after_failure_route(outcome, retry, branch, best),
+            lambda: self._fail_upstream(branch, best),
         )
 
-    def _after_failure_route(self, outcome: Outcome, branch: Branch, best: Message) -> None:
+    def _after_failure_route(
+        self, outcome: Outcome, retry: Retry | None, branch: Branch, best: Message
+    ) -> None:
         scope = self.scope
-        scope.response = None
-        scope.failure = None
-        retry = scope.retry
-        scope.retry = None
         if self.finished:
             return
         if isinstance(outcome, Relay) and not scope.is_canceled:
@@ -405,7 +353,6 @@ class ResponseContext:
         elif isinstance(outcome, Drop):
             self.drop()
         elif isinstance(outcome, Bridge) and not scope.is_canceled:
-            scope.retry = None
             self._failures = []
             self._bridge(outcome)
         else:
@@ -439,44 +386,8 @@ class ResponseContext:
             if best.status in (401, 407):
                 gather_challenges(best, self._failures)
             self.finished = True
-            self._pass_up(branch, best)
+            self._upstream.pass_up(branch, best)
             self._let_go(None)
-
-    # -- upstream ----------------------------------------------------------------------
-
-    def _pass_up(self, branch: Branch, response: Message) -> None:
-        """Show the caller what it wrote, and send (16.7 steps 3 and 9)."""
-        scope = self.scope
-        received = scope.received
-        if not scope.in_dialog and branch.scope.identities is not None and response.status < 300:
-            keep_record_route(response, branch.request, self._wiring.is_ours)
-        if scope.from_changed or scope.to_changed:
-            restore_response(
-                response,
-                received,
-                scope.from_changed,
-                scope.to_changed,
-                scope.original_head(self._wiring.features.restore_from_avp),
-                scope.original_head(self._wiring.features.restore_to_avp),
-            )
-        if scope.hide is not None and not scope.toward_callee:
-            hide_caller(response, scope.hide, self._wiring.features.contact_seal)
-        if branch.shift:
-            restore_cseq(response, received)
-        if self.server.flow.reliable and not response.has(CONTENT_LENGTH):
-            response.append(CONTENT_LENGTH, b"%d" % len(response.body))  # 20.14
-        if scope.dialog is not None and not scope.in_dialog:
-            self._wiring.tracker.response_passed(scope.dialog, response)
-        if self._onreply is None and scope.on_reply:
-            self._onreply = OnReplyQueue(self._wiring, scope, self._respond)
-        if self._onreply is None:
-            self._respond(response)
-        else:
-            self._onreply.add(response)
-
-    def _respond(self, response: Message) -> None:
-        self._wiring.counters.responses += 1
-        self.server.respond(response)
 
     # -- answers of our own ------------------------------------------------------------
 
