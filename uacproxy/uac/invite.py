@@ -20,6 +20,7 @@ from uacproxy.sip.uri import Uri
 from uacproxy.transaction.client import ClientTransaction
 from uacproxy.transaction.table import TransactionTable
 from uacproxy.transaction.vocabulary import Notice
+from uacproxy.uac.ack import AckOut
 from uacproxy.uac.answers import RequestAnswers
 from uacproxy.uac.auth import Attempts, Authorized
 from uacproxy.uac.credentials import CredentialList
@@ -435,47 +436,6 @@ class SentInvite:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-@final
-class AckOut:
-    """The ACK of one 2xx, to be sent as often as that comes."""
-
-    __slots__ = ("_flow", "_octets", "_walk")
-
-    def __init__(
-        self, sender: InviteSender, ack: Message, next_hop: Uri, socket: ListenAddress | None
-    ) -> None:
-        self._octets = b""
-        self._flow: Flow | None = None
-        self._walk = TargetWalk(
-            self,
-            ack,
-            next_hop,
-            transports=sender.transports,
-            resolver=sender.resolver,
-            branches=sender.table,
-            udp_limit=sender.udp_limit,
-            socket=socket,
-        )
-
-    def start(self) -> None:
-        """Send it for the first time, when the next hop is resolved."""
-        self._walk.go_on()
-
-    def ready(self, request: Message, flow: Flow) -> None:
-        """Send it."""
-        self._octets = request.encode()
-        self._flow = flow
-        flow.send(self._octets, None)
-
-    def no_target_left(self) -> None:
-        """Do nothing: the callee will miss its ACK and end the call (13.3.1.4)."""
-
-    def send_again(self) -> None:
-        """Send it once more: the 2xx came again."""
-        if self._flow is not None:
-            self._flow.send(self._octets, None)
 
 
 def _nobody_listens(_notice: Notice, _response: Message | None) -> None:
