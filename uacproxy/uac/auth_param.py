@@ -9,19 +9,13 @@ another dialog.
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Final, NamedTuple, final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESSIV
-
 from uacproxy.errors import OwnMistake, RestoreFailed
-from uacproxy.sip.grammar import ALPHANUM
-from uacproxy.uac.restore_key import KEY_LENGTH
+from uacproxy.uac.seal import Seal
 
 PARAM: Final = b"au"  # of our Record-Route URI
 
-_URL_SAFE: Final = ALPHANUM + b"-_"
 _BOUND_TO: Final = b"auth"
 _BLOCK: Final = 16  # octets; lengths of names are not told more exactly
 _BOOT: Final = 4  # octets
@@ -37,21 +31,20 @@ class DialogAuth(NamedTuple):
 
 @final
 class AuthSeal:
-    """Seals under AES-SIV (RFC 5297), base64url without padding."""
+    """Seals who answers; see ``Seal``."""
 
-    __slots__ = ("_boot", "_keys")
+    __slots__ = ("_boot", "_seal")
 
     def __init__(self, keys: list[bytes], boot: bytes) -> None:
         """Take the keys and what tells this run of the process from others.
 
         Args:
-            keys: 32 octets each; the first seals, all open. They may be those of
-                ``rr_param.SealedCodec``: neither opens what the other sealed.
+            keys: the first seals, all open.
             boot: at least 4 random octets.
         """
-        if not keys or any(len(key) != KEY_LENGTH for key in keys) or len(boot) < _BOOT:
-            raise OwnMistake(f"sealing needs keys of {KEY_LENGTH} octets and a run to name")
-        self._keys: list[AESSIV] = [AESSIV(key) for key in keys]
+        if len(boot) < _BOOT:
+            raise OwnMistake("sealing needs a run to name")
+        self._seal = Seal(keys)
         self._boot = boot[:_BOOT]
 
     def seal(self, auth: DialogAuth, call_id: bytes, caller_tag: bytes) -> bytes:
@@ -59,8 +52,7 @@ class AuthSeal:
         names = [auth.to_callee.replace(b"\0", b""), auth.to_caller.replace(b"\0", b""), b""]
         plain = self._boot + b"\0".join(names)
         plain = plain.ljust(len(plain) + -len(plain) % _BLOCK, b"\0")
-        sealed = self._keys[0].encrypt(plain, _bound_to(call_id, caller_tag))
-        return urlsafe_b64encode(sealed).rstrip(b"=")
+        return self._seal.seal(plain, _bound_to(call_id, caller_tag))
 
     def open(self, value: bytes, call_id: bytes, caller_tag: bytes) -> DialogAuth:
         """Return what was sealed for this dialog.
@@ -68,18 +60,11 @@ class AuthSeal:
         Raises:
             RestoreFailed: not a value of ours, or from another dialog.
         """
-        if len(value) % 4 == 1 or value.translate(None, _URL_SAFE):
+        plain = self._seal.open(value, _bound_to(call_id, caller_tag))
+        names = plain[_BOOT:].split(b"\0")
+        if len(names) < 3:
             raise RestoreFailed("altered")
-        sealed = urlsafe_b64decode(value + b"=" * (-len(value) % 4))
-        for key in self._keys:
-            try:
-                plain = key.decrypt(sealed, _bound_to(call_id, caller_tag))
-            except InvalidTag:
-                continue
-            names = plain[_BOOT:].split(b"\0")
-            if len(names) >= 3:
-                return DialogAuth(names[0], names[1], plain[:_BOOT] == self._boot)
-        raise RestoreFailed("altered")
+        return DialogAuth(names[0], names[1], plain[:_BOOT] == self._boot)
 
 
 def _bound_to(call_id: bytes, caller_tag: bytes) -> list[bytes]:

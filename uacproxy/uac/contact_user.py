@@ -13,48 +13,37 @@ what we put back; what is hidden is hidden from peers that keep to the protocol.
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Final, final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESSIV
-
-from uacproxy.errors import OwnMistake, ParseError, RestoreFailed
-from uacproxy.sip.grammar import ALPHANUM, split_outside
+from uacproxy.errors import ParseError, RestoreFailed
+from uacproxy.sip.grammar import split_outside
 from uacproxy.sip.message import Message
 from uacproxy.sip.name_addr import NameAddr
 from uacproxy.sip.names import CONTACT
 from uacproxy.sip.uri import Uri, parse_uri, with_user
 from uacproxy.uac.privacy import set_only
-from uacproxy.uac.restore_key import KEY_LENGTH
+from uacproxy.uac.seal import Seal
 
 PARAM: Final = b"cuser"  # of the Contact URI
 ANONYMOUS_USER: Final = b"anonymous"
 
-_URL_SAFE: Final = ALPHANUM + b"-_"
 _BOUND_TO: Final = b"contact user"
 _INSTANCE: Final = b"+sip.instance"  # RFC 5626: names the device
 
 
 @final
 class ContactSeal:
-    """Seals the user of a Contact under AES-SIV (RFC 5297), base64url without padding."""
+    """Seals the user of a Contact."""
 
-    __slots__ = ("_keys",)
+    __slots__ = ("_seal",)
 
     def __init__(self, keys: list[bytes]) -> None:
-        """Take the keys: 32 octets each; the first seals, all open.
-
-        They may be those of ``rr_param.SealedCodec``: neither opens what the other sealed.
-        """
-        if not keys or any(len(key) != KEY_LENGTH for key in keys):
-            raise OwnMistake(f"sealing needs keys of {KEY_LENGTH} octets")
-        self._keys: list[AESSIV] = [AESSIV(key) for key in keys]
+        """Take the keys; see ``Seal``."""
+        self._seal = Seal(keys)
 
     def seal(self, user: bytes, call_id: bytes) -> bytes:
         """Return the value of the parameter; ``user`` is not empty."""
-        sealed = self._keys[0].encrypt(user, [_BOUND_TO, call_id])
-        return urlsafe_b64encode(sealed).rstrip(b"=")
+        return self._seal.seal(user, [_BOUND_TO, call_id])
 
     def open(self, value: bytes, call_id: bytes) -> bytes:
         """Return the user.
@@ -62,15 +51,7 @@ class ContactSeal:
         Raises:
             RestoreFailed: not a value of ours, or from another dialog.
         """
-        if len(value) % 4 == 1 or value.translate(None, _URL_SAFE):
-            raise RestoreFailed("altered")
-        sealed = urlsafe_b64decode(value + b"=" * (-len(value) % 4))
-        for key in self._keys:
-            try:
-                return key.decrypt(sealed, [_BOUND_TO, call_id])
-            except InvalidTag:
-                continue
-        raise RestoreFailed("altered")
+        return self._seal.open(value, [_BOUND_TO, call_id])
 
 
 def hide_contact(message: Message, seal: ContactSeal | None) -> bool:
