@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.support.world import answer, invite
@@ -9,7 +11,7 @@ from uacproxy.dialog.ua_dialog import (
     LARGEST_CSEQ,
     UaDialog,
     contact_uri,
-    decode_ua_dialog,
+    ua_dialog_of,
     uac_dialog,
     uas_dialog,
 )
@@ -176,15 +178,14 @@ def test_numbers_end_where_the_rfc_says() -> None:
 def test_what_the_store_keeps_is_the_whole_dialog() -> None:
     dialog = called(RECORD_ROUTE, b"sips:bob@192.0.2.2")
     dialog.remote = b'"J\xfcrg" <sip:j@a.example>'  # octets that are no UTF-8
-    again = decode_ua_dialog(dialog.encode())
+    again = ua_dialog_of(json.loads(json.dumps(dialog.record())))
     assert again.record() == dialog.record()
     assert again.build(b"BYE").encode() == dialog.build(b"BYE").encode()
 
 
 @pytest.mark.parametrize(
-    "value",
-    [b"", b"{}", b"[]", b"[1]", b"[9,1,2]", b"\xff", b"null", b"[1,2,3,4,5,6,7,8,9,10,11,12,13]"],
+    "record", [{}, [], [1], [9, 1, 2], None, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]]
 )
-def test_a_broken_record_is_said_to_be_one(value: bytes) -> None:
+def test_a_broken_record_is_said_to_be_one(record: object) -> None:
     with pytest.raises(StoreCorrupt):
-        decode_ua_dialog(value)
+        ua_dialog_of(record)

@@ -17,7 +17,6 @@ from uacproxy.sip.names import CSEQ, RACK
 from uacproxy.sip.uri import Uri
 
 PARAM: Final = b"cs"
-LARGEST_SHIFT: Final = 9999  # as many digits as we read back
 LARGEST_CSEQ: Final = 2**31 - 1  # RFC 3261 8.1.1.5
 
 _MOST_STEPS: Final = 16  # of one direction; the oldest count for every number then

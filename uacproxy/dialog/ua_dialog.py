@@ -6,7 +6,6 @@ sends them, and what they mean, is for others: the client of an INVITE, the brid
 
 from __future__ import annotations
 
-import json
 from typing import Final, final
 
 from uacproxy.errors import OwnMistake, ParseError, StoreCorrupt
@@ -198,10 +197,6 @@ class UaDialog:
             self.max_forwards,
         ]
 
-    def encode(self) -> bytes:
-        """Return what a store keeps."""
-        return json.dumps(self.record(), separators=(",", ":")).encode("ascii")
-
 
 def tagged(head: bytes, tag: bytes) -> bytes:
     """Return the value of From or To; a peer of RFC 2543 has no tag (12.1.1)."""
@@ -260,19 +255,6 @@ def contact_for(flow: Flow, user: bytes, *, secure: bool) -> bytes:
     if transport == b"UDP":
         return b"<sip:" + user + b"@" + flow.sent_by + b">"
     return b"<sip:" + user + b"@" + flow.sent_by + b";transport=" + transport.lower() + b">"
-
-
-def decode_ua_dialog(value: bytes) -> UaDialog:
-    """Read what ``UaDialog.encode`` wrote.
-
-    Raises:
-        StoreCorrupt: it did not.
-    """
-    try:
-        record = json.loads(value)
-    except ValueError as error:
-        raise StoreCorrupt("dialog record cannot be read") from error
-    return ua_dialog_of(record)
 
 
 def ua_dialog_of(record: object) -> UaDialog:

@@ -20,8 +20,6 @@ FROM_CALLED_PARTY: Final = "p-called-party-id"
 FROM_FIELD: Final = "header:"
 
 _HEX: Final = frozenset("0123456789abcdef")
-_YES: Final = frozenset(("yes", "on", "true", "1"))
-_NO: Final = frozenset(("no", "off", "false", "0"))
 
 
 @final
@@ -92,15 +90,6 @@ class SettingRefused(ValueError):
         super().__init__(f"{name}: {why}")
         self.name = name
         self.why = why
-
-
-def parse_yes_no(text: str) -> bool:
-    """Parse ``yes`` or ``no``."""
-    if text.lower() in _YES:
-        return True
-    if text.lower() in _NO or not text:
-        return False
-    raise ValueError(f"{text!a} is neither yes nor no")
 
 
 def _parse_transport(text: str) -> str:
