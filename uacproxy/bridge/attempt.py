@@ -93,7 +93,6 @@ class Attempt:
     """One target on its way."""
 
     __slots__ = (
-        "_cancelled",
         "_received",
         "_shortest",
         "_wiring",
@@ -144,7 +143,6 @@ class Attempt:
         self.invite: SentInvite | None = None
         self.outcome: SendOutcome | None = None  # how it failed
         self.over = False  # no more is heard of it
-        self._cancelled = False
         self._shortest = wiring.settings.min_se
 
     def start(self) -> None:

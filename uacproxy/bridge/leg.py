@@ -19,7 +19,6 @@ from uacproxy.bridge.policy import (
 )
 from uacproxy.bridge.reliable import ReliableResponses
 from uacproxy.bridge.session_timer import SessionTimer
-from uacproxy.bridge.success import Acknowledged, Success
 from uacproxy.bridge.wiring import BridgeWiring
 from uacproxy.dialog.ua_dialog import REFRESHES_TARGET, UaDialog
 from uacproxy.errors import ParseError
@@ -31,6 +30,7 @@ from uacproxy.uac.client_request import Ended
 from uacproxy.uac.credentials import CredentialList
 from uacproxy.uac.invite import SentInvite
 from uacproxy.uac.send import SendOutcome
+from uacproxy.uac.success import Acknowledged, Success
 
 
 class Owner(Protocol):
