@@ -15,7 +15,7 @@ from uacproxy.uac.account import Account
 from uacproxy.uac.account_index import AccountIndex
 from uacproxy.uac.account_requests import AccountRequests
 from uacproxy.uac.reconcile import Changes, is_same_on_the_wire, reconcile
-from uacproxy.uac.registration import Registration, RegistrationWiring
+from uacproxy.uac.registration import Registration
 from uacproxy.uac.registration_delays import first_in
 from uacproxy.uac.registration_leaving import LeavingBindings
 from uacproxy.uac.registration_resumption import Resumption
@@ -23,6 +23,7 @@ from uacproxy.uac.registration_schedule import Schedule
 from uacproxy.uac.registration_shards import RegistrationShards
 from uacproxy.uac.registration_states import FLAG_DISABLED, FLAG_INITIALISED, RegistrationState
 from uacproxy.uac.registration_store import Recollection
+from uacproxy.uac.registration_wiring import RegistrationWiring
 
 MOST_CHANGED_AT_ONCE: Final = 500  # accounts; between two handfuls calls go on
 TAKEN_BACK_WITHIN: Final = 35.0  # s; a REGISTER without an answer ends after 32

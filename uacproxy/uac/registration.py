@@ -13,15 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
-from uacproxy.counters import RegistrationCounters
 from uacproxy.errors import OwnMistake
-from uacproxy.ports import Clock, Random, Target
+from uacproxy.ports import Target
 from uacproxy.uac.account import Account
 from uacproxy.uac.register_exchange import Judgement, RegisterExchange
 from uacproxy.uac.register_series import RegisterSeries
 from uacproxy.uac.registration_delays import LONGEST_EXCHANGE, rejected_in, retry_in
 from uacproxy.uac.registration_event import LastExchange, RegistrationEvent
-from uacproxy.uac.registration_history import Past, SharedWords, noted, read_history
+from uacproxy.uac.registration_history import Past, noted, read_history
 from uacproxy.uac.registration_states import (
     IN_FLIGHT,
     ONLINE,
@@ -29,61 +28,13 @@ from uacproxy.uac.registration_states import (
     RegistrationState,
     Wish,
 )
-from uacproxy.uac.send import UNANSWERED, Sender, Sending, SendOutcome
+from uacproxy.uac.registration_wiring import RegistrationWiring
+from uacproxy.uac.send import UNANSWERED, Sending, SendOutcome
 
 MOVED_WITHIN: Final = 2.0  # s, until a new public address is registered
 
 _State = RegistrationState
 _Input = RegistrationInput
-
-
-@final
-class RegistrationWiring:
-    """What every registration works with; one for the table."""
-
-    __slots__ = (
-        "changed",
-        "clock",
-        "counters",
-        "deadline_set",
-        "now_utc",
-        "open_exchange",
-        "pick_refresh",
-        "random",
-        "retry_interval",
-        "sender",
-        "take_turn",
-        "words",
-    )
-
-    def __init__(
-        self,
-        *,
-        retry_interval: int,
-        clock: Clock,
-        now_utc: Callable[[], float],
-        random: Random,
-        sender: Sender,
-        counters: RegistrationCounters,
-        words: SharedWords,
-        open_exchange: Callable[[Registration], RegisterExchange],
-        pick_refresh: Callable[[Registration], float],
-        take_turn: Callable[[Registration], bool],
-        changed: Callable[[Registration, RegistrationEvent], None],
-        deadline_set: Callable[[Registration, float], None],
-    ) -> None:
-        self.retry_interval = retry_interval  # s; 0: the first failure disables
-        self.clock = clock
-        self.now_utc = now_utc
-        self.random = random
-        self.sender = sender
-        self.counters = counters
-        self.words = words
-        self.open_exchange = open_exchange
-        self.pick_refresh = pick_refresh  # s until the binding just granted is renewed
-        self.take_turn = take_turn  # False: ``proceed`` is called when it is this one's turn
-        self.changed = changed  # hears of each transition, when all else is done
-        self.deadline_set = deadline_set  # hears of each new deadline, s on the clock's time
 
 
 @final

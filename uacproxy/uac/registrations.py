@@ -23,7 +23,7 @@ from uacproxy.uac.account_index import AccountIndex
 from uacproxy.uac.account_loader import AccountLoader, Failed, Reloaded
 from uacproxy.uac.account_requests import AccountRequests
 from uacproxy.uac.operator_wishes import OperatorWishes
-from uacproxy.uac.registration import Registration, RegistrationWiring
+from uacproxy.uac.registration import Registration
 from uacproxy.uac.registration_event import RegistrationEvent, tell_log
 from uacproxy.uac.registration_history import SharedWords
 from uacproxy.uac.registration_leaving import LeavingBindings
@@ -34,6 +34,7 @@ from uacproxy.uac.registration_schedule import Schedule
 from uacproxy.uac.registration_shards import RegistrationShards
 from uacproxy.uac.registration_states import IN_FLIGHT, RegistrationState
 from uacproxy.uac.registration_store import Recollection
+from uacproxy.uac.registration_wiring import RegistrationWiring
 from uacproxy.uac.send import UNANSWERED, Sender
 from uacproxy.uac.settings import UacSettings
 
