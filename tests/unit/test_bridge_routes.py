@@ -222,16 +222,22 @@ def test_every_request_of_the_outer_side_answers_challenges() -> None:
     call.caller_acks()
     call.caller_sends(b"INVITE", body=SDP)
     third = call.callee_got(b"INVITE")
-    assert b"nc=00000002" in third.need(AUTHORIZATION)  # before it is asked
+    assert not third.has(AUTHORIZATION)  # inside the dialog nobody has asked yet
     call.callee_says(401, fields=CHALLENGE % b"n2")
     fourth = call.callee_got(b"INVITE")
     assert (third.cseq.number, fourth.cseq.number) == (3, 4)
     call.callee_says(200, body=ANSWER)
     call.caller_acks()
+    call.caller_sends(b"INVITE", body=SDP)
+    fifth = call.callee_got(b"INVITE")
+    assert b"nc=00000002" in fifth.need(AUTHORIZATION)  # before it is asked
+    call.callee_says(200, body=ANSWER)
+    call.caller_acks()
     call.caller_sends(b"BYE")
+    assert not call.callee_got(b"BYE").has(AUTHORIZATION)  # it would go on to the far end
     call.callee_says(401, fields=CHALLENGE % b"n3")
     bye = call.callee_got(b"BYE")
-    assert bye.cseq.number == 6
+    assert bye.cseq.number == 7
     assert b'nonce="n3"' in bye.need(AUTHORIZATION)
     call.callee_says(200)
     assert b"Authorization" not in b"".join(

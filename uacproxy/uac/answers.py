@@ -1,8 +1,8 @@
 """The answers that one request carries, and what a challenge makes of them (RFC 3261 22.2, 22.3).
 
 Each challenge is answered beside those before it, whose nonces are used once more. A next
-hop that has challenged one of the users before gets its answer with the first attempt, as a
-UA keeps doing it within a dialog (22.3).
+hop that has challenged such a request of the user before gets its answer with the first
+attempt; any other would hand it on to the far end (docs/decisions/0010).
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class RequestAnswers:
         self.attempts = attempts  # None: there is nothing to answer with
 
     def look_ahead(self, request: Message) -> None:
-        """Answer what the peer is known to ask, before it does."""
+        """Answer what the peer is known to ask of such a request, before it does."""
         credentials = self._credentials
         if self.given or credentials is None or not len(credentials):
             return
@@ -119,6 +119,7 @@ class RequestAnswers:
             nonces=self._nonces,
             peer=self.peer,
             attempts=self.attempts,
+            only_asked=True,
         )
         self._is_ahead = bool(self.given)
 
