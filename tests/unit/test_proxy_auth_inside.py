@@ -188,7 +188,7 @@ def test_what_the_route_says_of_it_names_nobody_and_holds_no_password() -> None:
     other = re.search(rb";au=([^;>]*)", last_of(second, CALLEE, b"INVITE").need(RECORD_ROUTE))
     assert other is not None
     assert len(value[1]) == len(other[1])  # lengths are told in steps
-    for secret in (b"secret", b"me", b"user", b"account"):
+    for secret in (b"secret", b"user", b"account"):  # two letters may come up by chance
         assert secret not in value[1]
 
 
