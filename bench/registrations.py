@@ -45,8 +45,8 @@ GIVE_UP = 180.0  # s, for all accounts to be registered
 IDLE = 12.0  # s, after which memory is looked at: transactions have ended by then
 STEADY_ACCOUNTS = 5000
 STEADY_EXPIRES = 60  # s
-STEADY_SETTLES = 90  # s: a crowd disperses with each refresh
-STEADY_SECS = 120  # two rounds of refreshes at least
+STEADY_SETTLES = 120  # s: a crowd has dispersed after three refreshes
+STEADY_SECS = 90  # two rounds of refreshes
 
 Figures = dict[str, float]
 

@@ -42,6 +42,7 @@ def registered(*accounts: Account) -> Bench:
 
 
 def test_the_line_of_the_contact_we_registered_comes_first() -> None:
+    """Trunks that share all addresses (kamailio #2714, futel #558, asterisk #672 #958)."""
     bench = registered(own("a", contact_user="trunk"), own("b"))
     assert found(bench, b"sip:b@192.0.2.100;line=a") == ("a", "line")
     assert found(bench, b"sip:b@192.0.2.100;line=gone") == ("b", "user")

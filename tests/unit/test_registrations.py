@@ -325,6 +325,7 @@ def test_our_contact_is_found_among_others_and_its_expiry_counts() -> None:
 
 
 def test_a_contact_with_another_host_is_ours_by_its_user() -> None:
+    """The match had to be exact (kamailio #4653, OpenSIPS #2557)."""
     bench = Bench(ok(FOREIGN, b"<sip:u1@198.51.100.1:1024>;expires=600"))
     bench.let(1.0)
     assert bench.table.status("u1") == 1
@@ -788,6 +789,7 @@ def test_what_a_peer_writes_is_shown_on_one_line_of_bounded_length() -> None:
 
 
 def test_each_transition_is_told_once_in_order() -> None:
+    """Nobody was told of a change of state (OpenSIPS #168, kamailio #3707)."""
     bench = Bench(challenge(b"n1"), ok())
     bench.let(1.0)
     steps = [(event.before, event.after, event.status) for event in bench.events]
@@ -834,6 +836,7 @@ def test_status_of_an_unknown_account() -> None:
 
 
 def test_shutdown_takes_every_binding_back_and_then_tells() -> None:
+    """Bindings were left when the service stopped (asterisk #167, siphon PR 434, re PR 49)."""
     accounts = [account(f"u{number}", r_username=f"t{number}") for number in range(30)]
     bench = Bench(ok(), accounts=accounts)
     bench.let(3.0)

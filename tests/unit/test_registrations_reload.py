@@ -71,6 +71,7 @@ AOR = "sip:trunk7@provider.example"
 
 
 def test_a_reload_of_the_same_rows_sends_nothing() -> None:
+    """A reload changed Call-IDs and emptied the state for a while (OpenSIPS #333 #168)."""
     bench = Bench()
     assert bench.reload(account()) == Reloaded(0, 0, 0, 1, 0)
     assert bench.what_was_sent() == []
@@ -153,6 +154,7 @@ def test_a_change_that_is_undone_before_it_worked_takes_nothing_back() -> None:
 
 
 def test_a_removed_account_is_unregistered_and_forgotten() -> None:
+    """The binding of a deleted trunk was left (asterisk #167, siphon PR 434)."""
     bench = Bench(accounts=[account(), account("u2", r_username="t2")])
     assert bench.reload(account()) == Reloaded(0, 0, 1, 1, 0)
     t2 = "sip:t2@provider.example"
