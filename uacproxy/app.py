@@ -98,6 +98,8 @@ class Application:
         await self._open_doors()
         if parts.registrations.enabled:
             parts.registrations.start()
+            if parts.notices is not None:
+                parts.notices.start()
             if parts.shards is not None:
                 self._every(LEASE_BEAT, parts.shards.beat)
                 self._shares = True

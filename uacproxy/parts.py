@@ -20,6 +20,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from uacproxy.accounts.editor import AccountEditor
+from uacproxy.assembly.notices import make_notices
 from uacproxy.assembly.registrar import make_registrar
 from uacproxy.assembly.registrations import make_registrations
 from uacproxy.assembly.restore_keys import RestoreKeys, restore_codec
@@ -223,6 +224,16 @@ class Parts:
             in_thread=self._in_thread,
             to_close=self._to_close,
         )
+        self.notices = make_notices(
+            config,
+            self.registrations,
+            clock=self.clock,
+            reactor=self._reactor,
+            run_in_thread=self._in_thread,
+            log=self.log,
+        )
+        if self.notices is not None:
+            self._to_close.append(self.notices.close)
         self.bindings = BindingTable(time.time, self.store, config.registrar.max_contacts)
         self.registrar = make_registrar(
             config,

@@ -79,16 +79,27 @@ class Server:
         self._log = log
         self._stop_by = stop_by
         become = [f"--reuid={user}", f"--regid={user}", "--init-groups"] if user else []
-        with log.open("ab") as out:
-            self.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "TERM", *become, *argv],
+        self._argv = ["setpriv", "--pdeathsig", "TERM", *become, *argv]
+        self._cwd = cwd
+        self._env = {**os.environ, **(env or {})}
+        self.process = self._begin()
+
+    def _begin(self) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as out:
+            return subprocess.Popen(
+                self._argv,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                cwd=cwd,
-                env={**os.environ, **(env or {})},
+                cwd=self._cwd,
+                env=self._env,
                 start_new_session=True,
             )
+
+    def begin_again(self, ready: Callable[[], bool]) -> None:
+        """Start it anew after ``stop``, and wait until it is ready."""
+        self.process = self._begin()
+        self.wait_until(ready)
 
     @property
     def pid(self) -> int:

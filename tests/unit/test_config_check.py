@@ -51,6 +51,20 @@ def errors_of(tmp_path: Path, text: str) -> list[str]:
             "u.ini:1: [uac] reg_contact_addr: has to be set, because reg_db_url is",
         ),
         (
+            "[uac]\nreg_notify = postgresql:changed\n",
+            "u.ini:2: [uac] reg_notify: is postgresql:changed, so [uac] reg_db_url has to be set",
+        ),
+        (
+            "[uac]\nreg_db_url = sqlite:///a.db\nreg_contact_addr = h\n"
+            "reg_notify = postgresql:changed\n",
+            "u.ini:4: [uac] reg_notify: is postgresql:changed, so [uac] reg_db_url has to name a "
+            "PostgreSQL",
+        ),
+        (
+            "[uac]\nreg_db_url = sqlite:///a.db\nreg_contact_addr = h\nreg_notify = redis:c\n",
+            "u.ini:4: [uac] reg_notify: is redis:c, so [store] url has to name a Redis",
+        ),
+        (
             "[registrar]\nauthenticate = yes\nrealm = r\n",
             "u.ini:1: [registrar] subscriber_db_url: has to be set, because authenticate is yes",
         ),

@@ -289,3 +289,16 @@ def test_whatever_octets_the_file_holds_the_outcome_is_settings_or_errors_with_a
             last = octets.count(b"\n") + 1
             for error in found.errors:
                 assert 1 <= int(error.where.rpartition(":")[2]) <= last
+
+
+def test_nobody_tells_of_changed_accounts_unless_a_channel_is_named(tmp_path: Path) -> None:
+    assert read(tmp_path, "[uac]\n").uac.reg_notify is None
+    config = read(
+        tmp_path,
+        "[uac]\nreg_db_url = postgresql://db/x\nreg_contact_addr = h\n"
+        "reg_notify = postgresql:uacreg_changed\n",
+    )
+    assert str(config.uac.reg_notify) == "postgresql:uacreg_changed"
+    assert errors_of(tmp_path, "[uac]\nreg_notify = redis:a'b\n") == [
+        "u.ini:2: [uac] reg_notify: 'redis:a'b' is neither postgresql:CHANNEL nor redis:CHANNEL"
+    ]

@@ -33,7 +33,12 @@ T = TypeVar("T")
 # scheme in a URL -> SQLAlchemy's name of the driver, what to install for it, arguments
 _DRIVERS: Final[dict[str, tuple[str, str, dict[str, object]]]] = {
     "sqlite": ("sqlite", "", {"timeout": CONNECT_WITHIN}),
-    "postgresql": ("postgresql+psycopg", "psycopg[binary]", {"connect_timeout": CONNECT_WITHIN}),
+    "postgresql": (
+        "postgresql+psycopg",
+        "psycopg[binary]",
+        # a server that is gone without a word is noticed after a minute
+        {"connect_timeout": CONNECT_WITHIN, "keepalives_idle": 30, "keepalives_interval": 10},
+    ),
     "mysql": (
         "mysql+pymysql",
         "pymysql",
@@ -121,6 +126,23 @@ class Database:
             failed(error)
 
         self._run_in_thread(connected).addCallbacks(then, refused)
+
+    def connect_apart(self) -> Any:
+        """Return a connection of the driver's own that is nobody else's; blocks.
+
+        Raises:
+            StoreUnavailable: there is none to be had.
+        """
+        with self._told():
+            pooled = self._engine.raw_connection()
+            pooled.detach()
+            return pooled.dbapi_connection
+
+    @property
+    def driver_error(self) -> type[Exception]:
+        """Return what the driver raises."""
+        error: type[Exception] = self._engine.dialect.loaded_dbapi.Error
+        return error
 
     def close(self) -> Deferred[None]:
         """Close what is connected."""

@@ -87,10 +87,19 @@ def check_auth_variables(config: Config) -> list[ConfigError]:
 
 
 def check_registration(config: Config) -> list[ConfigError]:
-    """Accounts that register have a Contact to register."""
+    """Accounts that register have a Contact to register; who tells of them is there."""
     if config.uac.reg_db_url and not config.uac.reg_contact_addr:
         return [config.error("uac", "reg_contact_addr", "has to be set, because reg_db_url is")]
-    return []
+    notify = config.uac.reg_notify
+    why = ""
+    if notify is not None and not config.uac.reg_db_url:
+        why = "[uac] reg_db_url has to be set"
+    elif notify is not None and notify.kind == "postgresql":
+        if not config.uac.reg_db_url.startswith("postgres"):
+            why = "[uac] reg_db_url has to name a PostgreSQL"
+    elif notify is not None and not config.store.url.startswith("redis://"):
+        why = "[store] url has to name a Redis"
+    return [config.error("uac", "reg_notify", f"is {notify}, so {why}")] if why else []
 
 
 def check_registrar(config: Config) -> list[ConfigError]:

@@ -78,7 +78,7 @@ def open_store(
         except StoreUnavailable as error:
             raise _wrong(str(error)) from error
     if scheme == "redis":
-        host, port, database, username, password = _redis_parts(url)
+        host, port, database, username, password = redis_parts(url)
         return RedisStore(
             HostnameEndpoint(reactor, host, port, timeout=5),
             f"redis://{host}:{port}/{database}",
@@ -96,8 +96,8 @@ def open_store(
     raise _wrong(f"is not {FORMS}")
 
 
-def _redis_parts(url: str) -> tuple[str, int, int, str, str]:
-    """Return host, port, database, username, password."""
+def redis_parts(url: str) -> tuple[str, int, int, str, str]:
+    """Return host, port, database, username, password of ``redis://...``, or raise ConfigError."""
     try:
         parts = urlsplit(url)
         port = 6379 if parts.port is None else parts.port

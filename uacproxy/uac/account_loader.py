@@ -56,6 +56,9 @@ class AccountTable(Protocol):
     def put(self, account: Account, *, anew: bool) -> None:
         """Add an account or change it; ``anew`` starts one that is at rest."""
 
+    def remove(self, l_uuid: str) -> bool:
+        """Forget an account and take its binding back; False: there is none of this l_uuid."""
+
 
 Then = Callable[[Reloaded], None]
 Failed = Callable[[UacproxyError], None]
@@ -115,7 +118,7 @@ class AccountLoader:
         if self._load_at is not None and self._load_at <= self._clock.seconds():
             self._load_at = None
             if self._is_loaded:
-                self._begin(_ignore, self._poll_failed)
+                self._begin(_ignore, self._catching_up_failed)
             else:
                 self.start()
 
@@ -140,8 +143,35 @@ class AccountLoader:
         self._begin(then, failed)
 
     def catch_up(self) -> None:
-        """Load because the source has changed, as it told us itself."""
-        self._begin(_ignore, self._poll_failed)
+        """Load because the source has changed, as it told us itself; failing that, later."""
+        self._begin(_ignore, self._catching_up_failed)
+
+    def follow(self, l_uuid: str) -> None:
+        """Read one row because it has changed, come or gone, as its source told us itself.
+
+        An account that an operator has disabled stays so.
+        """
+
+        def loaded(account: Account | None) -> None:
+            if self._is_closed:
+                return
+            if account is None:
+                self._table.remove(l_uuid)
+            else:
+                self._table.put(account, anew=False)
+
+        def failed(error: UacproxyError) -> None:
+            if isinstance(error, BadRow):
+                self._counters.bad_rows += 1
+                self._log.warn("{why}; the row is skipped", why=str(error))
+            else:
+                self._counters.load_failures += 1
+                self._catching_up_failed(error)
+
+        if self._is_loading or not self._is_loaded:
+            self.catch_up()  # what is being read may be older
+        else:
+            self._source.load_one(l_uuid, loaded, failed)
 
     def refresh(self, l_uuid: str, then: Callable[[bool], None], failed: Failed) -> None:
         """Read one row again; an account at rest is started by it.
@@ -239,12 +269,14 @@ class AccountLoader:
         )
         self._load_at = self._clock.seconds() + LOAD_AGAIN_IN
 
-    def _poll_failed(self, error: UacproxyError) -> None:
+    def _catching_up_failed(self, error: UacproxyError) -> None:
+        """Try again later; with reg_poll_interval it is done at the next poll."""
         self._log.error(
             "accounts could not be read from {source}, nothing changes: {why}",
             source=self._source.name,
             why=str(error),
         )
+        self._load_at = self._clock.seconds() + LOAD_AGAIN_IN
 
 
 def _ignore(_what: Reloaded) -> None:

@@ -182,6 +182,11 @@ class RegistrationTable(RegistrationLookup):
         if self.loader is not None:
             self.loader.catch_up()
 
+    def follow(self, l_uuid: str) -> None:
+        """Read one row again, because it has changed; see ``AccountLoader.follow``."""
+        if self.loader is not None:
+            self.loader.follow(l_uuid)
+
     def refresh(self, l_uuid: str, then: Callable[[bool], None], failed: Failed) -> None:
         """Read one row again; see ``AccountLoader.refresh``."""
         if self.loader is not None:

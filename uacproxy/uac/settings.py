@@ -23,6 +23,7 @@ from uacproxy.settings import (
 _AVP = re.compile(r"\$avp\([A-Za-z0-9_:.-]+\)")
 _PSEUDO_VARIABLE = re.compile(r"\$[A-Za-z_]+(\([A-Za-z0-9_:.=>-]+\))?")
 _PARAMETER_NAME = re.compile(r"[A-Za-z0-9\-_.!~*'+%`]+")
+_NOTIFY = re.compile(r"(postgresql|redis):([A-Za-z_][A-Za-z0-9_.:-]{0,62})")
 _CREDENTIAL = re.compile(r"([^\s:]+)\s*:\s*([^\s:]+)\s*:\s*(\S+)")
 
 
@@ -52,6 +53,25 @@ def parse_credential(line: str) -> StaticCredential:
     if matched is None:
         raise ValueError("not of the form user:realm:password, one a line (not shown here)")
     return StaticCredential(matched[1], matched[2], matched[3])
+
+
+class NoticeChannel(NamedTuple):
+    """Where notices of changed accounts come from."""
+
+    kind: str  # "postgresql" or "redis"
+    channel: str
+
+    def __str__(self) -> str:
+        """Return it as it is written in the ini file."""
+        return f"{self.kind}:{self.channel}"
+
+
+def parse_notify(text: str) -> NoticeChannel:
+    """Parse ``postgresql:CHANNEL`` or ``redis:CHANNEL``."""
+    matched = _NOTIFY.fullmatch(text)
+    if matched is None:
+        raise ValueError(f"'{text}' is neither postgresql:CHANNEL nor redis:CHANNEL")
+    return NoticeChannel(matched[1], matched[2])
 
 
 def parse_avp(text: str) -> str:
@@ -315,6 +335,13 @@ class UacSettings:
         high=86400,
         doc="How often the table is read again without being asked to, for changes made by others; "
         "only what has changed is registered anew. 0: never.",
+    )
+    reg_notify: NoticeChannel | None = setting(
+        None,
+        parse=parse_notify,
+        doc="Who tells of changed accounts, so that they are read again without being asked for: "
+        "`postgresql:CHANNEL`, the database of `reg_db_url` by NOTIFY; `redis:CHANNEL`, the Redis "
+        "of `[store] url` by PUBLISH. The payload is an `l_uuid`, or empty for all. Empty: nobody.",
     )
     default_socket: ListenAddress | None = setting(
         None,
