@@ -34,6 +34,9 @@ def test_each_setting_has_a_field_and_a_default_that_is_as_if_it_were_not_there(
         ("realm_policy", "some"),
         ("ha1_sha256", "geheim"),
         ("did_source", "header:a b"),
+        ("refresh_from", "9"),
+        ("refresh_until", "half"),
+        ("outbound", "perhaps"),
     ],
 )
 def test_a_value_that_cannot_be_skips_the_account_and_is_not_told_where_it_is_secret(

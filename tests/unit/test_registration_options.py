@@ -19,6 +19,8 @@ from tests.unit.test_registrations import Bench, SeededRandom
 from uacproxy.ports import Target
 from uacproxy.settings import ListenAddress
 from uacproxy.sip.names import CONTACT, SUPPORTED
+from uacproxy.uac.account import Account
+from uacproxy.uac.account_settings import parse_account_settings
 from uacproxy.uac.registration_states import RegistrationState as State
 
 # -- redirections (RFC 3261 8.1.3.4) ------------------------------------------------------------
@@ -208,3 +210,75 @@ def test_who_was_registered_over_a_connection_that_broke_is_registered_again() -
     bench.let(5.0)
     assert len(bench.requests) == 600
     assert bench.counters.connections_lost == 300
+
+
+# -- one account alone ---------------------------------------------------------------------------
+
+
+def set_for_one(*rows: tuple[str, str]) -> list[Account]:
+    return [account(settings=parse_account_settings(rows)[0])]
+
+
+@pytest.mark.parametrize(
+    ("rows", "window"),
+    [
+        ((("refresh_from", "20"), ("refresh_until", "30")), (720.0, 1080.0)),
+        ((("refresh_from", "90"),), (3240.0, 3240.0)),  # after the end of all others' window
+        ((("refresh_until", "30%"),), (1080.0, 1080.0)),  # before its begin
+        ((("refresh_from", ""),), (1800.0, 2880.0)),
+    ],
+)
+def test_one_account_may_be_refreshed_earlier_or_later_than_the_others(
+    rows: tuple[tuple[str, str], ...], window: tuple[float, float]
+) -> None:
+    bench = Bench(ok(), accounts=set_for_one(*rows), random=SeededRandom())
+    bench.let(1.0)
+    deadline = bench.registration().deadline
+    assert deadline is not None
+    earliest, latest = window
+    assert earliest <= deadline <= latest + 1.0
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_one_account_may_speak_outbound_or_not_whatever_the_others_do(is_on: bool) -> None:
+    accounts = set_for_one(("outbound", "yes" if is_on else "no"))
+    bench = Bench(ok(), accounts=accounts, reg_outbound=not is_on)
+    bench.let(1.0)
+    (contact,) = contacts_of(bench)[0]
+    assert (b"+sip.instance" in contact) is is_on
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_one_account_may_follow_a_redirection_or_not(is_on: bool) -> None:
+    accounts = set_for_one(("follow_redirect", "yes" if is_on else "no"))
+    bench = Bench(
+        redirect(302, b"<sip:other.example>"),
+        ok(),
+        accounts=accounts,
+        reg_follow_redirect=not is_on,
+    )
+    bench.let(1.0)
+    assert bench.state() is (State.REGISTERED if is_on else State.BACKING_OFF)
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_one_account_may_learn_its_address_or_not(is_on: bool) -> None:
+    accounts = set_for_one(("learn_address", "yes" if is_on else "no"))
+    bench = Bench(
+        seen_from(b"198.51.100.9", 40000, ok()), accounts=accounts, reg_learn_address=not is_on
+    )
+    bench.let(5.0)
+    assert len(contacts_of(bench)) == (2 if is_on else 1)
+
+
+def test_another_window_counts_from_the_next_refresh_on_and_sends_nothing() -> None:
+    bench = Bench(ok(), reg_slow_start=0)
+    bench.let(3.0)
+    (changed,) = set_for_one(("refresh_from", "90"), ("refresh_until", "90"))
+    bench.table.put(changed)
+    bench.let(3.0)
+    assert len(bench.requests) == 1
+    bench.let(3600.0)
+    deadline = bench.registration().deadline
+    assert len(bench.requests) == 2 and deadline is not None
+    assert deadline - bench.clock.seconds() > 3240.0 - 1800.0

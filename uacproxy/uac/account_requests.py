@@ -45,12 +45,13 @@ class AccountRequests:
             BadRow: none can be made of this row.
         """
         settings = self._settings
+        outbound = account.settings.outbound
         return RegisterRequest(
             account,
             settings.reg_contact_addr,
             self._user_agent,
             public=public,
-            outbound=settings.reg_outbound,
+            outbound=settings.reg_outbound if outbound is None else outbound,
             path=settings.reg_path,
         )
 
@@ -84,7 +85,19 @@ class AccountRequests:
         """Begin the next REGISTER of an account and what its answers lead to."""
         account = registration.account
         series = registration.series
-        request = self.of(account, series.public if self._policy.learn_address else b"")
-        return RegisterExchange(
-            account, request, series, self._random, self._policy, self._intervals
+        policy = self._policy_of(account)
+        request = self.of(account, series.public if policy.learn_address else b"")
+        return RegisterExchange(account, request, series, self._random, policy, self._intervals)
+
+    def _policy_of(self, account: Account) -> RegisterPolicy:
+        policy = self._policy
+        own = account.settings
+        if own.follow_redirect is None and own.learn_address is None:
+            return policy
+        follow, learn = own.follow_redirect, own.learn_address
+        return RegisterPolicy(
+            policy.keep_call_id,
+            policy.follow_redirect if follow is None else follow,
+            policy.learn_address if learn is None else learn,
+            policy.service_route,
         )

@@ -21,6 +21,12 @@ FROM_FIELD: Final = "header:"
 
 _HEX: Final = frozenset("0123456789abcdef")
 
+LEAST_REFRESH: Final = 10  # %, the bounds of reg_refresh_from and reg_refresh_until
+MOST_REFRESH: Final = 95
+
+_YES: Final = frozenset(("yes", "on", "true", "1"))
+_NO: Final = frozenset(("no", "off", "false", "0"))
+
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -33,6 +39,11 @@ class AccountSettings:
     ha1_sha512_256: str = ""
     did_source: str = ""  # "to", "p-called-party-id", "header:NAME"; empty: none
     did: tuple[str, ...] = ()  # numbers, or patterns with * and ?
+    refresh_from: int | None = None  # %; None, here and below: as [uac] says for all
+    refresh_until: int | None = None
+    outbound: bool | None = None
+    follow_redirect: bool | None = None
+    learn_address: bool | None = None
 
     def __repr__(self) -> str:
         """Return nothing of it: there are secrets inside."""
@@ -113,6 +124,26 @@ def _parse_ha1(text: str) -> str:
     return digits
 
 
+def _parse_part(text: str) -> int | None:
+    if not text:
+        return None
+    digits = text.removesuffix("%").strip()
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 3):
+        raise ValueError(f"{text!a} is no whole number of %")
+    if not LEAST_REFRESH <= int(digits) <= MOST_REFRESH:
+        raise ValueError(f"{text!a} is not between {LEAST_REFRESH} and {MOST_REFRESH}")
+    return int(digits)
+
+
+def _parse_switch(text: str) -> bool | None:
+    word = text.lower()
+    if word in _YES or word in _NO:
+        return word in _YES
+    if word:
+        raise ValueError(f"{text!a} is neither yes nor no")
+    return None
+
+
 def _parse_did_source(text: str) -> str:
     word = text.lower()
     if word in ("", "none"):
@@ -163,5 +194,31 @@ ACCOUNT_SETTINGS: Final[dict[str, AccountSetting]] = {
         "`r_username`.",
         _parse_did,
         form="words, as 4930123* 4930456",
+    ),
+    "refresh_from": AccountSetting(
+        "Its binding is renewed when at least this part of the grant has passed, instead of "
+        "`reg_refresh_from`; from its next REGISTER on.",
+        _parse_part,
+        form="10 to 95, %",
+    ),
+    "refresh_until": AccountSetting(
+        "And when at most this part has passed, instead of `reg_refresh_until`.",
+        _parse_part,
+        form="10 to 95, %",
+    ),
+    "outbound": AccountSetting(
+        "RFC 5626 for this account, whatever `reg_outbound` says.",
+        _parse_switch,
+        form="yes or no",
+    ),
+    "follow_redirect": AccountSetting(
+        "Whether one 3xx is followed, whatever `reg_follow_redirect` says.",
+        _parse_switch,
+        form="yes or no",
+    ),
+    "learn_address": AccountSetting(
+        "Whether its Contact is where the registrar sees us, whatever `reg_learn_address` says.",
+        _parse_switch,
+        form="yes or no",
     ),
 }

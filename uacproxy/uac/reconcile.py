@@ -53,13 +53,20 @@ def reconcile(
 def is_same_on_the_wire(one: Account, other: Account) -> bool:
     """Tell whether both make the same REGISTER with the same credentials.
 
-    What only look-ups, the start and inbound calls ask for does not count.
+    What only look-ups, the start, inbound calls and the next exchange ask for does not count.
     """
     return _on_the_wire(one) == _on_the_wire(other)
 
 
 def _on_the_wire(account: Account) -> Account:
-    settings = replace(account.settings, did=(), did_source="")
+    settings = replace(
+        account.settings,
+        did=(),
+        did_source="",
+        refresh_from=None,
+        refresh_until=None,
+        follow_redirect=None,
+    )
     return replace(
         account, l_username="", l_domain="", flags=0, reg_delay=0, settings=settings, id=0
     )

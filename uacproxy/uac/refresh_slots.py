@@ -22,18 +22,33 @@ class RefreshSlots:
     """How many refreshes are due in each second to come."""
 
     def __init__(self, refresh_from: float, refresh_until: float, random: Random) -> None:
-        """Begin empty; the window is between these two parts of the grant, 0 to 1."""
+        """Begin empty; the window of most is between these two parts of the grant, 0 to 1."""
         self._from = refresh_from
         self._until = max(refresh_from, refresh_until)
         self._random = random
         self._taken: dict[int, int] = {}
         self._oldest = 0  # slots before are gone
 
-    def pick(self, granted: int, now: float) -> float:
-        """Take a slot for a binding of ``granted`` s and return the delay until then, s."""
+    def pick(
+        self, granted: int, now: float, own_from: int | None = None, own_until: int | None = None
+    ) -> float:
+        """Take a slot for a binding and return the delay until then, s.
+
+        Args:
+            granted: s.
+            now: s on the clock's time.
+            own_from: %, where this account's window begins elsewhere.
+            own_until: %, where it ends elsewhere.
+        """
         self._forget_before(int(now / WIDTH))
-        first = granted * self._from
-        last = granted * self._until
+        begins, ends = self._from, self._until
+        if own_until is not None:
+            ends = own_until / 100
+            begins = min(begins, ends)
+        if own_from is not None:
+            begins = own_from / 100
+        first = granted * begins
+        last = granted * max(begins, ends)
         span = last - first
         at = self._random.uniform(first, last)
         part = (at - first) / span if span > 0 else 0.0

@@ -56,7 +56,7 @@ class Judgement(NamedTuple):
 
 
 class RegisterPolicy(NamedTuple):
-    """What an operator has decided for all accounts."""
+    """What an operator has decided, for all accounts or for one."""
 
     keep_call_id: bool = True
     follow_redirect: bool = False  # one 3xx an exchange

@@ -80,7 +80,10 @@ class Schedule:
 
     def pick_refresh(self, registration: Registration) -> float:
         """Return the delay until a binding just granted is renewed, s."""
-        return self._slots.pick(registration.granted, self._clock.seconds())
+        own = registration.account.settings
+        return self._slots.pick(
+            registration.granted, self._clock.seconds(), own.refresh_from, own.refresh_until
+        )
 
     def resumed(self, registration: Registration) -> None:
         """Count the refresh of a binding that was resumed with the deadline it had."""
