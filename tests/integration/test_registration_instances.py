@@ -7,6 +7,7 @@ over when that one dies; a registrar that keeps what it hears tells here.
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -35,7 +36,6 @@ def test_of_two_and_of_three_instances_one_dies_and_comes_back_and_no_account_su
         wait_until(lambda: all(each.is_shared_out() for each in both), "shared out")
         wait_until(lambda: all(len(each.registered()) == ACCOUNTS for each in both), "registered")
         wait_until(lambda: all(_all_online(each, ACCOUNTS) for each in both), "known everywhere")
-        heard = [each.registrar.count for each in both]
 
         killed_at = time.monotonic()
         two["two"].kill()
@@ -43,9 +43,6 @@ def test_of_two_and_of_three_instances_one_dies_and_comes_back_and_no_account_su
         wait_until(lambda: all(each.is_shared_out() for each in both), "taken over")
         assert time.monotonic() - killed_at < TAKEN_OVER_WITHIN
         three["two"].start()
-        for each, before in zip(both, heard, strict=True):  # no storm: only what was due
-            assert each.registrar.count - before < ACCOUNTS / 2
-
         wait_until(lambda: all(_refreshed_since(each, killed_at) for each in both), "refreshed", 60)
         assert not any(
             register.at > killed_at and two.owner_of(register) == "two"
@@ -55,6 +52,16 @@ def test_of_two_and_of_three_instances_one_dies_and_comes_back_and_no_account_su
         wait_until(three.is_shared_out, "handed back")
         for each in both:
             check_history(each, changes=3)
+            assert _sent_early(each) < ACCOUNTS / 20  # no storm: only what was due
+
+
+def _sent_early(farm: Farm) -> int:
+    """Return how many came well before half of what was granted had passed."""
+    return sum(
+        after.at - before.at < 0.45 * before.expires
+        for registers in farm.registrar.heard.values()
+        for before, after in pairwise(registers)
+    )
 
 
 def _refreshed_since(farm: Farm, when: float) -> bool:
@@ -70,19 +77,19 @@ def test_an_instance_is_drained_and_stopped_and_the_other_knows_and_has_all(
         wait_until(two.is_shared_out, "shared out")
         wait_until(lambda: len(two.registered()) == 24, "registered")
         wait_until(lambda: _all_online(two, 24), "known everywhere")
-        explained = two["one"].service.uacctl("explain", "u0")
+        explained = two["one"].service.ask("explain", "u0")
         assert ("instance: one" in explained) is not ("instance: two" in explained)
 
-        two["one"].service.uacctl("drain")
+        two["one"].service.ask("drain")
         wait_until(lambda: two.shards() == {"one": 0, "two": 64}, "drained")
         assert two["one"].service.run_uacctl("drain").returncode == 0  # once more changes nothing
         assert two["two"].service.run_uacctl("drain").returncode == 1  # nobody would take them
         for name in two.running:
-            assert "instance: two" in two[name].service.uacctl("explain", "u0")
-        two["one"].service.uacctl("uac.reg_register", "l_uuid", "u0")  # the other one does it
+            assert "instance: two" in two[name].service.ask("explain", "u0")
+        two["one"].service.ask("uac.reg_register", "l_uuid", "u0")  # the other one does it
         wait_until(lambda: _sources_of(two, 0)[-1:] == [two["two"].address], "registered there")
 
-        two["one"].service.uacctl("undrain")
+        two["one"].service.ask("undrain")
         wait_until(two.is_shared_out, "shared out again")
         assert two["one"].service.stop() == 0
         wait_until(lambda: two.shards() == {"two": 64}, "left to the other")

@@ -51,13 +51,16 @@ class Instance:
     def __init__(self, folder: Path, port: int) -> None:
         self.folder = folder
         self.address: HostPort = (LOOPBACK, port)
-        self.service = self.start()
+        self.service = UacproxyProcess(folder, *self.address)
 
-    def start(self) -> UacproxyProcess:
-        """Start it, or start it again."""
+    def start(self) -> None:
+        """Start it again."""
         self.service = UacproxyProcess(self.folder, *self.address)
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """Wait until it answers."""
         self.service.server.wait_until(lambda: services.answers_options(*self.address))
-        return self.service
 
     def kill(self) -> None:
         """End it as a power failure would."""
@@ -71,7 +74,7 @@ class Instance:
 
     def status(self, l_uuid: str) -> dict[str, Any]:
         """Return the record of an account as this instance shows it."""
-        found: dict[str, Any] = self.service.uacctl("uac.reg_info", "l_uuid", l_uuid)
+        found: dict[str, Any] = self.service.ask("uac.reg_info", "l_uuid", l_uuid)
         return found
 
 
@@ -84,9 +87,11 @@ class Farm:
         self.instances: dict[str, Instance] = {}
 
     def start(self, *names: str) -> None:
-        """Start instances of these names."""
+        """Start instances of these names, all at once."""
         for name in names:
             self.instances[name] = self._start(name)
+        for name in names:
+            self.instances[name].wait_until_ready()
 
     def __getitem__(self, name: str) -> Instance:
         return self.instances[name]
@@ -99,7 +104,7 @@ class Farm:
     def shards(self) -> dict[str, int]:
         """Return how many shards each has, as one of those that live sees it."""
         one = next(iter(self.running.values()))
-        return {row["instance"]: row["shards"] for row in one.service.uacctl("instances")}
+        return {row["instance"]: row["shards"] for row in one.service.ask("instances")}
 
     def is_shared_out(self) -> bool:
         """Tell whether every shard has an owner, and every one that lives has some."""
