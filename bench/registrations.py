@@ -46,7 +46,7 @@ IDLE = 12.0  # s, after which memory is looked at: transactions have ended by th
 STEADY_ACCOUNTS = 5000
 STEADY_EXPIRES = 60  # s
 STEADY_SETTLES = 120  # s: a crowd has dispersed after three refreshes
-STEADY_SECS = 90  # two rounds of refreshes
+STEADY_SECS = 120  # a multiple of the grant: Kamailio's refreshes come all at once
 
 Figures = dict[str, float]
 

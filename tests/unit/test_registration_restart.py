@@ -6,6 +6,7 @@ The end is without any notice (kill -9): the second table has the store and noth
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -35,7 +36,10 @@ from uacproxy.uac.registration_store import SPACE, Recollection, decode, encode
 class Service:
     """A table that is killed and started again, with one store and one time."""
 
-    def __init__(self, *script: Reply, accounts: list[Account] | None = None) -> None:
+    def __init__(
+        self, *script: Reply, accounts: list[Account] | None = None, **settings: Any
+    ) -> None:
+        self.settings = settings
         self.clock = SteppingClock()
         self.store = MemoryStore(lambda: self.clock.seconds() + EPOCH)
         self.accounts = [account()] if accounts is None else accounts
@@ -49,6 +53,7 @@ class Service:
             store=self.store,
             random=SeededRandom(),
             clock=self.clock,
+            **self.settings,
         )
 
     def let(self, seconds: float) -> None:
@@ -57,6 +62,19 @@ class Service:
     def killed_for(self, seconds: float) -> None:
         self.clock = SteppingClock()
         self.clock.run_until(self.bench.clock.seconds() + seconds)
+
+
+def test_a_stop_that_keeps_the_bindings_is_followed_by_a_start_that_sends_nothing() -> None:
+    service = Service(challenged_or_ok, reg_release="keep")
+    service.let(60.0)
+    stopped = service.bench
+    stopped.table.shutdown(lambda: None, 5.0)
+    stopped.let(2.0)
+    service.killed_for(30.0)
+    service.start(challenged_or_ok)
+    service.let(1500.0)
+    assert (len(stopped.requests), service.bench.requests) == (2, [])
+    assert service.bench.table.status("u1") == 1
 
 
 def test_a_restart_sends_nothing_for_what_is_still_valid() -> None:
