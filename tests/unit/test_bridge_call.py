@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Callable
+
 import pytest
 
 from tests.support.bridge import ANSWER, SDP, BridgedCall, octets_at
 from tests.support.world import CALLEE, CALLER, OTHER
+from uacproxy.bridge.attempt import Attempt
+from uacproxy.bridge.call import Call
+from uacproxy.bridge.leg import Leg
+from uacproxy.proxy.bridging import Bridging
+from uacproxy.proxy.response_context import ResponseContext
 from uacproxy.sip.names import CALL_ID, CONTACT, FROM, REASON, RECORD_ROUTE, TO, VIA
+from uacproxy.uac.invite import SentInvite
 
 LIFETIME = 32.0  # s: 64*T1
 
@@ -471,3 +480,40 @@ def test_an_address_that_is_none_is_the_scripts_mistake() -> None:
     call.invite()
     assert call.world.last_to(CALLER).status == 500
     assert len(call.world.calls) == 0
+
+
+def answered_and_ended(call: BridgedCall) -> None:
+    call.callee_says(180)
+    call.callee_says(200, body=ANSWER)
+    call.caller_acks()
+    call.caller_sends(b"BYE")
+    call.callee_says(200)
+
+
+def cancelled(call: BridgedCall) -> None:
+    call.callee_says(180)
+    call.caller_cancels()
+    call.callee_says(200, method=b"CANCEL")
+    call.callee_says(487, method=b"INVITE")
+
+
+def refused(call: BridgedCall) -> None:
+    call.callee_says(183, b"bt7", body=ANSWER)
+    call.callee_says(486)
+
+
+@pytest.mark.parametrize("what_comes", [answered_and_ended, cancelled, refused])
+def test_a_call_that_is_over_is_freed_without_the_collector(
+    what_comes: Callable[[BridgedCall], None],
+) -> None:
+    call = BridgedCall()
+    gc.collect()
+    gc.disable()
+    try:
+        call.invite()
+        what_comes(call)
+        call.world.let(200.0)
+        kinds = (Call, Leg, Attempt, SentInvite, Bridging, ResponseContext)
+        assert [one for one in gc.get_objects() if isinstance(one, kinds)] == []
+    finally:
+        gc.enable()

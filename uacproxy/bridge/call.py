@@ -186,12 +186,15 @@ class Call:
         self._invite = invite
         self._response = response
         self._feed(CallInput.ACCEPTED, None)
+        attempt.invite = None  # which knows the attempt
         self._attempt = None
         self._invite = None
         self._response = None
 
     def attempt_failed(self, attempt: Attempt, outcome: SendOutcome) -> None:
         """Forget what rang there; when it was the last, tell who placed the call."""
+        if self.state is CallState.OVER:
+            attempt.invite = None
         if self._forks is not None:
             self._forks.drop(attempt)
         if outcome.status >= 600:
@@ -403,7 +406,7 @@ class Call:
             self._legs.remove(self.outer)
 
     def _close(self) -> None:
-        """Stop all that runs, and let go of the legs that are not to send a BYE."""
+        """Stop all that runs, and let go of everything; no cycle keeps the call in memory."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -419,7 +422,15 @@ class Call:
         if self.inner is not None:
             self._wiring.counters.ended += 1
         self._user = None
+        for attempt in self._attempts:
+            attempt.invite = None
+        self._attempts = []
         self._keeper.forget(self)
+        outer = self.outer
+        self.inner = None
+        self.outer = None
+        if outer is not None:
+            outer.part_later()
 
 
 _C = Call

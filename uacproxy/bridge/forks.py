@@ -104,3 +104,4 @@ class Forks:
             leg.client = None
             leg.close()
             self._legs.remove(leg)
+        outer.part_later()

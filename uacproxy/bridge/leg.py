@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol, final
+from typing import Final, Protocol, final
 
 from uacproxy.bridge.policy import (
     TIMER,
@@ -31,6 +31,9 @@ from uacproxy.uac.credentials import CredentialList
 from uacproxy.uac.invite import SentInvite
 from uacproxy.uac.send import SendOutcome
 from uacproxy.uac.success import Acknowledged, Success
+
+
+PARTS_AFTER: Final = 66  # times T1
 
 
 class Owner(Protocol):
@@ -57,8 +60,9 @@ class Owner(Protocol):
 
 @final
 class Leg:
-    """One dialog of a call; ``other`` is set before anything happens."""
+    """One dialog of a call; ``other`` is set before anything happens, until ``part_later``."""
 
+    __deletable__ = ("other",)
     __slots__ = (
         "client",
         "credentials",
@@ -228,7 +232,7 @@ class Leg:
         """Stop what runs; what the peer is still owed is answered (15.1.2)."""
         self.over = True
         self.waiting = None
-        self.timer.stop()
+        self.timer.end()
         if self.success is not None:
             self.success.stop()
             self.success = None
@@ -243,6 +247,18 @@ class Leg:
             self.acknowledge(self.owed[0], self.owed[1], None)
         if self.client is not None:
             self.client.cancel()
+
+    def part_later(self) -> None:
+        """Let go of the other leg, and it of this one, once the last transaction of both is over.
+
+        Until then what was under way when the call ended may look for it.
+        """
+        wiring = self.wiring
+        wiring.clock.callLater(PARTS_AFTER * wiring.t1, self._part)
+
+    def _part(self) -> None:
+        del self.other.other
+        del self.other
 
     def said_goodbye(self, _outcome: SendOutcome) -> None:
         """Hear the answer to our BYE."""

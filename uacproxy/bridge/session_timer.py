@@ -133,6 +133,12 @@ class SessionTimer:
             self._timer.cancel()
             self._timer = None
 
+    def end(self) -> None:
+        """Run never again, and let go of who would hear."""
+        self.stop()
+        self._due = _nothing
+        self._expired = _nothing
+
     def _refresh(self) -> None:
         left = self.interval / 2 - min(MARGIN, self.interval / 3)
         self._timer = self._clock.callLater(left, self._expire)
@@ -141,3 +147,7 @@ class SessionTimer:
     def _expire(self) -> None:
         self._timer = None
         self._expired()
+
+
+def _nothing() -> None:
+    """Stand in for the leg of a call that is over."""

@@ -44,6 +44,7 @@ _RETRY_FULL_IN: Final = b"30"  # s
 class Answerer(Protocol):
     """The response context."""
 
+    bridging: Bridging | None
     finished: bool
     scope: Scope
     server: ServerTransaction
@@ -144,6 +145,7 @@ class Bridging:
         if call is None:
             return False
         self._context.finished = True
+        self._context.bridging = None
         call.cancel_received(cancel)
         return True
 
@@ -242,6 +244,7 @@ class Bridging:
     def call_answered(self, call: Call) -> None:
         """Hear that the call is answered: this is done."""
         self._context.finished = True
+        self._context.bridging = None
 
     def targets_failed(self, call: Call, failed: list[Attempt]) -> None:
         """Go on to the next group; after the last one, choose (16.7 steps 6 to 8, as a proxy)."""
@@ -303,6 +306,7 @@ class Bridging:
     def _refuse(self, call: Call, best: Attempt) -> None:
         outcome = best.outcome
         self._context.finished = True
+        self._context.bridging = None
         self._call = None
         call.refuse(_status(best), None if outcome is None else outcome.response)
 

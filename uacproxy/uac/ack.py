@@ -44,6 +44,7 @@ class AckOut:
         """Send it."""
         self._octets = request.encode()
         self._flow = flow
+        self._walk.stop()  # the flow is all that a further 2xx needs
         flow.send(self._octets, None)
 
     def no_target_left(self) -> None:

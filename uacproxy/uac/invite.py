@@ -176,7 +176,7 @@ class SentInvite:
         if request.method != b"INVITE":
             raise OwnMistake("this is the way of an INVITE")
         self._sender = sender
-        self._user = user
+        self._user: InviteUser = user
         self._plain = request  # without credentials
         self._next_cseq = next_cseq
         self._socket = sender.default_socket if socket is None else socket
@@ -430,12 +430,31 @@ class SentInvite:
         self._stop_timer()
         if self._gave_up and outcome.status == CANCELLED and outcome.response is None:
             outcome = outcome._replace(status=UNANSWERED)
-        self._user.invite_failed(self, outcome)
+        user = self._user
+        self._user = _NOBODY
+        user.invite_failed(self, outcome)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+@final
+class _Nobody:
+    """The user of an INVITE that has failed: nothing follows, and no cycle is left."""
+
+    def invite_rings(self, invite: SentInvite, response: Message) -> None:
+        """Hear nothing."""
+
+    def invite_accepted(self, invite: SentInvite, response: Message) -> None:
+        """Hear nothing."""
+
+    def invite_failed(self, invite: SentInvite, outcome: SendOutcome) -> None:
+        """Hear nothing."""
+
+
+_NOBODY: Final = _Nobody()
 
 
 def _nobody_listens(_notice: Notice, _response: Message | None) -> None:

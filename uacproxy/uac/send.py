@@ -258,4 +258,5 @@ class SentRequest:
 
     def _tell(self, outcome: SendOutcome) -> None:
         self.over = True
+        self._walk.stop()
         self._notify(outcome)

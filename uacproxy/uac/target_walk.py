@@ -122,9 +122,10 @@ class TargetWalk:
             self._targets.insert(0, target)
 
     def stop(self) -> None:
-        """Ask nobody else."""
+        """Ask nobody else, and let go of the sender."""
         self.over = True
         self._targets.clear()
+        self._walker = _NOBODY
 
     def go_on(self) -> None:
         """Take the first target we have a flow for, resolve if none is left, or give up.
@@ -157,8 +158,9 @@ class TargetWalk:
             self._walker.ready(request, flow)
             return
         if self._resolved:
-            self.over = True
-            self._walker.no_target_left()
+            walker = self._walker
+            self.stop()
+            walker.no_target_left()
         else:
             self._resolved = True
             self._resolver.resolve(self._next_hop, self._targets_found)
@@ -202,6 +204,20 @@ class TargetWalk:
         for line in request.lines:
             length += len(line) + 2
         return length > self._udp_limit
+
+
+@final
+class _Nobody:
+    """The walker of a request that is over."""
+
+    def ready(self, request: Message, flow: Flow) -> None:
+        """Send nothing."""
+
+    def no_target_left(self) -> None:
+        """Miss nothing."""
+
+
+_NOBODY: Final = _Nobody()
 
 
 def _address(target: Target) -> tuple[bytes, str, int]:
