@@ -32,7 +32,6 @@ from uacproxy.uac.invite import SentInvite
 from uacproxy.uac.send import SendOutcome
 from uacproxy.uac.success import Acknowledged, Success
 
-
 PARTS_AFTER: Final = 66  # times T1
 
 
