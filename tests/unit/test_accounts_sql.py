@@ -157,6 +157,7 @@ def test_without_a_table_version_the_columns_decide_and_it_is_said_once(bench: B
 
 
 def test_a_name_that_is_there_twice_counts_once(bench: Bench) -> None:
+    """Two of one name confused each other, one of them for good (freeswitch #1193)."""
     bench.sql(VERSION_1, VERSION % 1)
     bench.insert("a", "a", "b")
     accounts, skipped = bench.load()

@@ -670,6 +670,7 @@ def _mistake_for(who: bytes) -> Reply:
 
 
 def test_unregister_takes_the_binding_back_and_rests() -> None:
+    """Now, and without the database (kamailio #2766, OpenSIPS PR 3783)."""
     bench = Bench(challenge(b"n1"), ok(), status(200))
     bench.let(1.0)
     assert bench.table.unregister("l_uuid", "u1")
