@@ -165,6 +165,30 @@ def test_a_bye_answers_the_reinvite_that_was_open() -> None:
     call.is_gone()
 
 
+def test_a_bye_waits_for_the_ack_of_the_other_sides_reinvite() -> None:
+    """RFC 3261 15: who has answered an INVITE does not hang up before its ACK."""
+    call = BridgedCall().answered()
+    call.callee_sends(b"INVITE", body=HOLD)
+    call.caller_says(200, body=HELD)
+    call.caller_sends(b"BYE")
+    assert call.world.kinds_to(CALLEE)[-1] == "200"
+    call.callee_sends(b"ACK", cseq=call.callee_cseq)
+    assert call.world.kinds_to(CALLEE)[-1] == "BYE"
+    call.callee_says(200)
+    call.is_gone()
+
+
+def test_a_bye_goes_out_without_the_ack_that_never_comes() -> None:
+    call = BridgedCall().answered()
+    call.callee_sends(b"INVITE", body=HOLD)
+    call.caller_says(200, body=HELD)
+    call.caller_sends(b"BYE")
+    call.world.let(LIFETIME + 0.1)
+    assert call.world.kinds_to(CALLEE)[-1] == "BYE"
+    call.callee_says(200)
+    call.is_gone()
+
+
 def test_the_ack_of_a_reinvite_that_never_comes_ends_the_call() -> None:
     call = BridgedCall().answered()
     call.caller_sends(b"INVITE", body=HOLD)

@@ -389,11 +389,8 @@ class Call:
         """End a dialog; the leg is known until the BYE has its answer, for one that crosses."""
         if leg is None or leg.over:
             return
-        leg.close()
         event = self._event
-        source = event if event is not None and event.method == b"BYE" else None
-        bye = leg.request(b"BYE", source)
-        leg.send(bye, leg.said_goodbye)
+        leg.say_goodbye(event if event is not None and event.method == b"BYE" else None)
 
     def gone(self, leg: Leg) -> None:
         """Let nothing find a leg any more: its BYE was answered."""

@@ -63,6 +63,7 @@ class Leg:
 
     __deletable__ = ("other",)
     __slots__ = (
+        "_goodbye",
         "client",
         "credentials",
         "dialog",
@@ -100,6 +101,7 @@ class Leg:
         self.offering = False  # an offer of ours waits for its answer
         self.updating = False  # an UPDATE of the peer's is not answered yet
         self.over = False  # the dialog ends or has ended
+        self._goodbye: Message | None = None  # a BYE that waits for an ACK
         self.peer_allow: list[bytes] = []  # methods; empty where the peer did not say
         self.last_body: tuple[list[bytes], bytes] | None = None  # lines and body sent last
         self.timer = SessionTimer(wiring.clock, self._refresh_due, self._session_expired)
@@ -246,6 +248,31 @@ class Leg:
             self.acknowledge(self.owed[0], self.owed[1], None)
         if self.client is not None:
             self.client.cancel()
+
+    def say_goodbye(self, source: Message | None) -> None:
+        """End the dialog with a BYE, once a 2xx of ours has its ACK or will get none (15).
+
+        Args:
+            source: the BYE of the other side; None for none.
+        """
+        success = self.success
+        if success is not None and success.over:
+            success = None
+        self.success = None
+        self.close()
+        self._goodbye = self.request(b"BYE", source)
+        if success is None:
+            self._send_goodbye(None)
+        else:
+            self.success = success
+            success.tell(self._send_goodbye)
+
+    def _send_goodbye(self, _ack: Message | None) -> None:
+        bye = self._goodbye
+        self._goodbye = None
+        self.success = None
+        if bye is not None:
+            self.send(bye, self.said_goodbye)
 
     def part_later(self) -> None:
         """Let go of the other leg, and it of this one, once the last transaction of both is over.

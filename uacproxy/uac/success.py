@@ -53,6 +53,15 @@ class Success:
         self._timer = self._clock.callLater(self._again_in, self._due)
         self._server.respond(self._response)
 
+    @property
+    def over(self) -> bool:
+        """Tell whether its ACK has come, or none will be waited for."""
+        return self._then is None
+
+    def tell(self, then: Acknowledged) -> None:
+        """Tell ``then`` instead of who was to hear until now."""
+        self._then = then
+
     def ack_received(self, ack: Message) -> None:
         """Hear its ACK; that of a repeated 2xx changes nothing."""
         self._end(ack)
