@@ -565,6 +565,25 @@ def test_too_short_an_interval_is_a_422_and_ours_gives_way_to_the_callees() -> N
     assert second.call_id == first.call_id
 
 
+@pytest.mark.parametrize("request_of", ["the call", "an offer", "a refresh"])
+def test_a_callee_that_always_wants_one_second_more_is_asked_four_times(request_of: str) -> None:
+    call = BridgedCall()
+    call.invite()
+    if request_of != "the call":
+        call.callee_says(200, body=ANSWER, fields=b"Session-Expires: 600;refresher=uac\r\n")
+        call.caller_acks()
+        if request_of == "an offer":
+            call.caller_sends(b"INVITE", body=HOLD)
+        else:
+            call.world.let(300.1)
+    before = call.world.kinds_to(CALLEE).count("INVITE")
+    for more in range(1, 4):
+        call.callee_says(422, fields=b"Min-SE: %d\r\n" % (90 + more), method=b"INVITE")
+        assert call.world.kinds_to(CALLEE).count("INVITE") == before + more
+    call.callee_says(422, fields=b"Min-SE: 1000\r\n", method=b"INVITE")
+    assert call.world.kinds_to(CALLEE).count("INVITE") == before + 3
+
+
 def test_session_timers_can_be_switched_off() -> None:
     call = BridgedCall(bridge=BridgeSettings(session_expires=0))
     call.invite(fields=b"Supported: timer\r\nSession-Expires: 99\r\n")

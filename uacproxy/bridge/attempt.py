@@ -9,7 +9,13 @@ from __future__ import annotations
 from typing import Protocol, final
 
 from uacproxy.bridge.policy import TIMER, allowed, copy_edited, passed_tags
-from uacproxy.bridge.session_timer import MIN_SE, SESSION_EXPIRES, SHORTEST, min_se
+from uacproxy.bridge.session_timer import (
+    MIN_SE,
+    MOST_LONGER,
+    SESSION_EXPIRES,
+    SHORTEST,
+    min_se,
+)
 from uacproxy.bridge.wiring import BridgeWiring
 from uacproxy.dialog.ua_dialog import tagged
 from uacproxy.ports import Target
@@ -93,6 +99,7 @@ class Attempt:
     """One target on its way."""
 
     __slots__ = (
+        "_longer",
         "_received",
         "_shortest",
         "_wiring",
@@ -144,6 +151,7 @@ class Attempt:
         self.outcome: SendOutcome | None = None  # how it failed
         self.over = False  # no more is heard of it
         self._shortest = wiring.settings.min_se
+        self._longer = 0  # 422s followed
 
     def start(self) -> None:
         """Call; a second time after a failure route has found credentials."""
@@ -234,7 +242,13 @@ class Attempt:
         """Tell the call, unless the callee only wants a longer session interval (RFC 4028 7.3)."""
         response = outcome.response
         self.invite = invite
-        if outcome.status == 422 and response is not None and min_se(response) > self._shortest:
+        if (
+            outcome.status == 422
+            and response is not None
+            and min_se(response) > self._shortest
+            and self._longer < MOST_LONGER
+        ):
+            self._longer += 1
             self._shortest = min_se(response)
             self.cseq += 1
             if not invite.cancelled:

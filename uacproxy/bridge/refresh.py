@@ -7,7 +7,7 @@ from typing import Final, final
 from uacproxy.bridge.leg import Leg
 from uacproxy.bridge.policy import TIMER
 from uacproxy.bridge.reoffer import LOST
-from uacproxy.bridge.session_timer import min_se
+from uacproxy.bridge.session_timer import MOST_LONGER, min_se
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import ALLOW, SUPPORTED, canonical
 from uacproxy.uac.invite import SentInvite
@@ -21,11 +21,12 @@ THEIR_AGAIN: Final = (0.0, 2.0)  # s, likewise; it is the peer's (14.1)
 class Refresh:
     """One refresh of one leg: an UPDATE where the peer takes it, else the session once more."""
 
-    __slots__ = ("_leg", "_shortest")
+    __slots__ = ("_leg", "_longer", "_shortest")
 
     def __init__(self, leg: Leg) -> None:
         self._leg = leg
         self._shortest = leg.wiring.settings.min_se
+        self._longer = 0  # 422s followed
 
     def start(self) -> None:
         """Send it, where nothing else is under way: that refreshes as well."""
@@ -97,7 +98,13 @@ class Refresh:
             leg.owner.changed()
         elif outcome.status in LOST:
             leg.owner.lost(leg)
-        elif outcome.status == 422 and response is not None and min_se(response) > self._shortest:
+        elif (
+            outcome.status == 422
+            and response is not None
+            and min_se(response) > self._shortest
+            and self._longer < MOST_LONGER
+        ):
+            self._longer += 1
             self._shortest = min_se(response)
             leg.timer.interval = self._shortest
             self.start()

@@ -7,7 +7,7 @@ from typing import final
 from uacproxy.bridge.leg import Leg
 from uacproxy.bridge.policy import passed_status
 from uacproxy.bridge.provisional import pass_provisional
-from uacproxy.bridge.session_timer import min_se
+from uacproxy.bridge.session_timer import MOST_LONGER, min_se
 from uacproxy.sip.build import build_response
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import REASON, RETRY_AFTER
@@ -47,7 +47,7 @@ def reinvite_received(leg: Leg, server: ServerTransaction, request: Message) -> 
 class Reoffer:
     """One re-INVITE from ``leg`` to its other."""
 
-    __slots__ = ("_leg", "_other", "_request", "_server", "_shortest")
+    __slots__ = ("_leg", "_longer", "_other", "_request", "_server", "_shortest")
 
     def __init__(self, leg: Leg, server: ServerTransaction, request: Message) -> None:
         self._leg = leg
@@ -55,6 +55,7 @@ class Reoffer:
         self._server = server
         self._request = request
         self._shortest = leg.wiring.settings.min_se
+        self._longer = 0  # 422s followed
 
     def start(self) -> None:
         """Send it on, after the ACK of our last 2xx there: a callee may be that quick (14.1)."""
@@ -138,7 +139,13 @@ class Reoffer:
         other.client = None
         other.offering = False
         response = outcome.response
-        if outcome.status == 422 and response is not None and min_se(response) > self._shortest:
+        if (
+            outcome.status == 422
+            and response is not None
+            and min_se(response) > self._shortest
+            and self._longer < MOST_LONGER
+        ):
+            self._longer += 1
             self._shortest = min_se(response)
             if leg.server is self._server:
                 self._send()

@@ -19,6 +19,7 @@ SESSION_EXPIRES: Final = b"session-expires"
 MIN_SE: Final = b"min-se"
 SHORTEST: Final = 90  # s, 5
 MARGIN: Final = 32.0  # s before the end that a session which was not refreshed is ended (10)
+MOST_LONGER: Final = 3  # 422s of one request that are followed
 
 
 def session_interval(message: Message) -> tuple[int, bytes]:
