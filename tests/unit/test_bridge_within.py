@@ -371,7 +371,7 @@ def test_a_method_that_is_not_passed_is_a_405() -> None:
     assert got.need(b"allow") == b"INVITE, ACK, CANCEL, BYE, OPTIONS, INFO"
 
 
-def test_a_481_to_anything_ends_the_call_and_silence_to_an_info_does_not() -> None:
+def test_a_481_to_an_info_ends_the_call_and_silence_does_not() -> None:
     call = BridgedCall().answered()
     call.caller_sends(b"INFO")
     call.world.let(LIFETIME + 1)
@@ -379,6 +379,29 @@ def test_a_481_to_anything_ends_the_call_and_silence_to_an_info_does_not() -> No
     call.caller_sends(b"INFO")
     call.callee_says(481)
     assert call.world.kinds_to(CALLER)[-2:] == ["481", "BYE"]
+
+
+@pytest.mark.parametrize("method", [b"NOTIFY", b"REFER", b"SUBSCRIBE"])
+def test_a_481_to_what_is_about_a_subscription_ends_no_call(method: bytes) -> None:
+    """RFC 5057: it ends that usage of the dialog, not the INVITE's."""
+    methods = ("NOTIFY", "REFER", "SUBSCRIBE")
+    call = BridgedCall(bridge=BridgeSettings(methods=methods)).answered()
+    call.caller_sends(method, fields=b"Refer-To: <sip:carol@c.example>\r\nEvent: refer\r\n")
+    call.callee_says(481, method=method)
+    assert call.world.kinds_to(CALLER)[-1] == "481"
+    assert "BYE" not in call.world.kinds_to(CALLEE)
+    assert len(call.world.calls) == 1
+
+
+def test_a_481_to_a_prack_ends_no_call() -> None:
+    """RFC 3262 3: the callee knows the dialog, but waits for this PRACK no more."""
+    call = ringing_reliably()
+    ours = call.world.last_to(CALLER).need(b"rseq")
+    call.callee_says(200, body=ANSWER, method=b"INVITE")
+    call.caller_sends(b"PRACK", fields=b"RAck: %b 1 INVITE\r\n" % ours, status=183)
+    call.callee_says(481, method=b"PRACK")
+    assert call.world.kinds_to(CALLER)[-1] == "481"
+    assert "BYE" not in call.world.kinds_to(CALLEE)
 
 
 def test_listed_fields_pass_both_ways() -> None:

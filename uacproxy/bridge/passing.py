@@ -14,6 +14,9 @@ from uacproxy.uac.send import SendOutcome
 
 DIALOG_UNKNOWN: Final = 481
 
+OUTLIVED: Final = frozenset((b"PRACK", b"NOTIFY", b"SUBSCRIBE", b"REFER"))
+"""Methods whose 481 is about a response or a subscription, not the call (RFC 3262 3, RFC 5057)."""
+
 
 def pass_request(
     leg: Leg,
@@ -110,7 +113,7 @@ class Passed:
             if outcome.status < 300 and response is not None:
                 self._updated(response, answer)
         self._server.respond(answer)
-        if outcome.status == DIALOG_UNKNOWN or (
+        if (outcome.status == DIALOG_UNKNOWN and request.method not in OUTLIVED) or (
             request.method == b"UPDATE" and outcome.status in LOST
         ):
             leg.owner.lost(other)
