@@ -517,3 +517,52 @@ def test_a_call_that_is_over_is_freed_without_the_collector(
         assert [one for one in gc.get_objects() if isinstance(one, kinds)] == []
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("name", [b"Allow", b"Supported"])
+def test_a_list_that_cannot_be_read_says_nothing_and_stops_no_call(name: bytes) -> None:
+    call = BridgedCall()
+    broken = name + b': "\r\n'
+    call.invite(fields=broken)
+    call.callee_says(200, fields=broken, body=ANSWER)
+    call.caller_acks()
+    call.caller_sends(b"INVITE", body=SDP, fields=broken)
+    call.callee_says(200, fields=broken, body=ANSWER)
+    call.caller_acks()
+    call.caller_sends(b"BYE")
+    call.callee_says(200)
+    call.is_gone()
+
+
+def test_a_require_that_cannot_be_read_is_a_400_and_leaves_nothing() -> None:
+    call = BridgedCall()
+    call.invite(fields=b'Require: "\r\n')
+    assert call.world.kinds_to(CALLER)[-1] == "400"
+    call.is_gone()
+
+
+HIDDEN = """
+from uacproxy.routing import *
+@request_route
+def main(ctx):
+    ctx.uac.hide_caller("untrusted")
+    return Bridge("sip:bob@192.0.2.2")
+"""
+
+
+def test_a_hidden_caller_is_hidden_in_every_later_message_of_the_call() -> None:
+    call = BridgedCall(script=HIDDEN)
+    tells = b"Subject: of Alice\r\nPrivacy: id;user;header\r\n"
+    call.answered(fields=tells)
+    call.caller_sends(b"INFO", fields=tells)
+    call.callee_says(200)
+    call.caller_sends(b"INVITE", body=SDP, fields=tells)
+    call.callee_says(200, body=ANSWER)
+    call.caller_acks()
+    call.callee_sends(b"INVITE", body=SDP)
+    call.caller_says(200, body=ANSWER, fields=b"Subject: of Alice\r\n")
+    call.callee_sends(b"ACK", cseq=call.callee_cseq)
+    call.caller_sends(b"BYE", fields=tells)
+    assert b"of Alice" not in octets_at(call.world, CALLEE)
+    call.callee_says(200)
+    call.is_gone()

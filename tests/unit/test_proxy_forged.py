@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.support.world import CALLEE, CALLER, OTHER, World, answer, invite
 from uacproxy.proxy.route_mark import RouteMark
 from uacproxy.sip.message import Message
+from uacproxy.sip.names import RECORD_ROUTE
 
 HIDING = """
 from uacproxy.routing import Relay, Reply, request_route
@@ -117,3 +118,15 @@ def test_requirements_we_do_not_have_are_refused_where_we_are_the_one_asked() ->
     world.receive(invite(method=b"OPTIONS", uri=b"sip:proxy.example", fields=b"Require: foo\r\n"))
     final = world.last_to(CALLER)
     assert (final.status, final.get(b"unsupported")) == (420, b"foo")
+
+
+def test_a_record_route_of_the_callees_that_cannot_be_read_costs_the_caller_nothing() -> None:
+    world = World(HIDING)
+    world.receive(invite())
+    sent = world.last_to(CALLEE)
+    ours = b"Record-Route: " + sent.need(RECORD_ROUTE)
+    octets = answer(sent, 200)
+    assert ours in octets
+    world.receive(octets.replace(ours, b"Record-Route: <sip:x"), CALLEE)
+    final = world.last_to(CALLER)
+    assert (final.status, final.fields(RECORD_ROUTE)) == (200, sent.fields(RECORD_ROUTE))

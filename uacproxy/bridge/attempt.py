@@ -46,6 +46,7 @@ class OuterTarget:
     """Where to call, and as whom."""
 
     __slots__ = (
+        "credentials",
         "from_head",
         "next_hop",
         "replaces",
@@ -69,6 +70,7 @@ class OuterTarget:
         ring_for: float,
         socket: ListenAddress | None = None,
         replaces: bytes = b"",
+        credentials: CredentialList | None = None,
     ) -> None:
         self.request_uri = request_uri
         self.next_hop = next_hop
@@ -79,6 +81,7 @@ class OuterTarget:
         self.ring_for = ring_for  # s, 0: for ever
         self.socket = socket  # to leave from; None: the nearest
         self.replaces = replaces  # mapped; b"" for none
+        self.credentials = credentials  # of the dialog to be replaced, for its peer alone
 
 
 class Placer(Protocol):

@@ -74,6 +74,7 @@ class Call:
         "auth_source",
         "auth_to_caller",
         "ends_at_utc",
+        "hidden",
         "inner",
         "max_time",
         "outer",
@@ -101,6 +102,7 @@ class Call:
         self.received = received
         self.max_time = max_time  # s, 0: for ever
         self.auth_source = ""  # of credentials for the callee's challenges; "" for none
+        self.hidden: frozenset[bytes] = frozenset()  # of the caller's fields, for the whole call
         self.auth_to_caller = ""  # likewise, for those of the caller's side
         self.started_at_utc = wiring.now_utc()
         self.ends_at_utc = 0.0  # 0: never
@@ -198,7 +200,10 @@ class Call:
         if self._forks is not None:
             self._forks.drop(attempt)
         if outcome.status >= 600:
+            is_placing = self._is_placing
+            self._is_placing = True  # one that was not sent yet is over at once
             self._cancel_others(attempt, [b"SIP;cause=%d" % outcome.status])
+            self._is_placing = is_placing
         if not self._is_placing:
             self._look_for_failure()
 

@@ -209,6 +209,7 @@ class Calls:
         leg.dialog.local_cseq += SKIPPED
         leg.peer_allow = record.allow
         leg.last_body = record.last_body
+        leg.hidden = record.hidden
         if record.interval:
             leg.timer.start(record.interval, we_refresh=record.we_refresh)
         return leg

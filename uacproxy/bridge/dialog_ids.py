@@ -47,7 +47,7 @@ def far_end(value: bytes, legs: LegTable) -> tuple[Leg, list[bytes]] | None:
     if not words[0]:
         raise ParseError("no Call-ID", field=REPLACES)
     leg = legs.find_by_dialog(words[0], to_tag, from_tag)
-    if leg is None:
+    if leg is None or leg.over:
         return None
     return (leg.other if to_tag == leg.dialog.local_tag else leg), rest
 

@@ -91,6 +91,7 @@ class Forks:
         outer.client = invite
         outer.offering = bool(invite.request.body)
         outer.credentials = attempt.credentials
+        outer.hidden = self._owner.hidden
         inner.server = server
         inner.heard(received)
         self._pairs[(attempt.tag, response.to.tag)] = outer

@@ -15,6 +15,7 @@ from uacproxy.bridge.policy import (
     TIMER,
     allowed,
     copy_passed,
+    listed,
     passed_tags,
 )
 from uacproxy.bridge.reliable import ReliableResponses
@@ -36,7 +37,9 @@ PARTS_AFTER: Final = 66  # times T1
 
 
 class Owner(Protocol):
-    """The call."""
+    """The call; ``hidden`` are the fields of the caller's that the callee must not see."""
+
+    hidden: frozenset[bytes]
 
     def hung_up(self, leg: Leg, bye: Message) -> None:
         """Hear that the peer ended its dialog; its BYE has been answered."""
@@ -67,6 +70,7 @@ class Leg:
         "client",
         "credentials",
         "dialog",
+        "hidden",
         "is_outer",
         "last_body",
         "offering",
@@ -93,6 +97,7 @@ class Leg:
         self.is_outer = is_outer
         self.other: Leg = self
         self.credentials: CredentialList | None = None
+        self.hidden: frozenset[bytes] = frozenset()  # fields of the other's that end here
         self.server: ServerTransaction | None = None  # an INVITE of the peer's, not yet answered
         self.client: SentInvite | None = None  # an INVITE of ours, not yet finally answered
         self.success: Success | None = None  # a 2xx of ours that waits for its ACK
@@ -119,7 +124,7 @@ class Leg:
     def heard(self, message: Message) -> None:
         """Note what the peer says it can."""
         if message.has(ALLOW):
-            self.peer_allow = message.values(ALLOW)
+            self.peer_allow = listed(message, ALLOW)
 
     def move_target(self, message: Message) -> None:
         """Take the Contact of a target refresh; one that cannot be read moves nothing."""
@@ -137,7 +142,7 @@ class Leg:
             if status < 300 and request.method == b"INVITE":
                 response.append(ALLOW, allowed(source, wiring.methods))
                 self.write_supported(response, source)
-            copy_passed(source, response, wiring.passed_in_responses)
+            copy_passed(source, response, self._shown(wiring.passed_in_responses))
         if wiring.server_name:
             response.append(SERVER, wiring.server_name)
         return response
@@ -155,8 +160,12 @@ class Leg:
             required = passed_tags(source, REQUIRE)
             if required:
                 request.append(REQUIRE, b", ".join(required))
-            copy_passed(source, request, wiring.passed_in_requests)
+            copy_passed(source, request, self._shown(wiring.passed_in_requests))
         return request
+
+    def _shown(self, passed: frozenset[bytes]) -> frozenset[bytes]:
+        """Return what of the other side's fields this peer may see: nothing of a hidden caller."""
+        return passed - self.hidden if self.hidden else passed
 
     def write_supported(self, message: Message, source: Message) -> None:
         """Write the extensions that the other side has, and the timer of our own."""
@@ -223,7 +232,7 @@ class Leg:
         dialog = self.dialog
         ack = dialog.build(b"ACK", cseq=invite.request.cseq.number)
         if source is not None:
-            copy_passed(source, ack, self.wiring.passed_in_requests)
+            copy_passed(source, ack, self._shown(self.wiring.passed_in_requests))
             self.keep_body(ack)
         invite.acknowledge(response, ack, dialog.next_hop())
 

@@ -79,16 +79,17 @@ def update_received(leg: Leg, server: ServerTransaction, request: Message) -> No
 class Passed:
     """One request on its way."""
 
-    __slots__ = ("_leg", "_request", "_server")
+    __slots__ = ("_leg", "_other", "_request", "_server")
 
     def __init__(self, leg: Leg, server: ServerTransaction, request: Message) -> None:
         self._leg = leg
+        self._other = leg.other  # an answer may come when the two have parted
         self._server = server
         self._request = request
 
     def start(self, fields: list[tuple[bytes, bytes]] | None) -> None:
         """Send it on."""
-        other = self._leg.other
+        other = self._other
         method = self._request.method
         request = other.request(method, self._request)
         if fields is not None:
@@ -103,7 +104,7 @@ class Passed:
 
     def _ended(self, outcome: SendOutcome) -> None:
         leg = self._leg
-        other = leg.other
+        other = self._other
         request = self._request
         response = outcome.response
         answer = leg.answer(request, passed_status(outcome.status), response)
@@ -124,9 +125,10 @@ class Passed:
         leg = self._leg
         settings = leg.wiring.settings
         leg.move_target(self._request)
-        leg.other.move_target(response)
-        leg.other.heard(response)
-        leg.other.timer.agreed(response)
+        other = self._other
+        other.move_target(response)
+        other.heard(response)
+        other.timer.agreed(response)
         leg.keep_body(answer)
         leg.timer.accept(
             self._request, answer, settings.session_expires, settings.refresher == "us"

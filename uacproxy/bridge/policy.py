@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from uacproxy.errors import ParseError
 from uacproxy.sip.fields import option_tags
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import (
@@ -177,16 +178,28 @@ def copy_edited(
         target.set_body(edited.body)
 
 
-def passed_tags(message: Message, name: bytes) -> list[bytes]:
-    """Return the option tags of Supported or Require that work end to end."""
+def listed(message: Message, name: bytes) -> list[bytes]:
+    """Return the elements of a list field; one that cannot be read says nothing."""
     if not message.has(name):
         return []
-    found = [tag.lower() for tag in option_tags(message, name)]
+    try:
+        return message.values(name)
+    except ParseError:
+        return []
+
+
+def passed_tags(message: Message, name: bytes) -> list[bytes]:
+    """Return the option tags of Supported or Require that work end to end."""
+    found = [tag.lower() for tag in listed(message, name)]
     return [tag for tag in OPTION_TAGS if tag in found]
 
 
 def unknown_tags(request: Message) -> list[bytes]:
-    """Return what Require asks for and we cannot pass on: 420 (8.2.2.3)."""
+    """Return what Require asks for and we cannot pass on: 420 (8.2.2.3).
+
+    Raises:
+        ParseError: (400) it cannot be read.
+    """
     if not request.has(REQUIRE):
         return []
     return [
@@ -198,14 +211,12 @@ def unknown_tags(request: Message) -> list[bytes]:
 
 def has_tag(message: Message, name: bytes, tag: bytes) -> bool:
     """Tell whether Supported or Require names an extension."""
-    if not message.has(name):
-        return False
-    return tag in [one.lower() for one in option_tags(message, name)]
+    return tag in [one.lower() for one in listed(message, name)]
 
 
 def allowed(source: Message, methods: list[bytes]) -> bytes:
     """Return Allow for one side: what we pass on and the other side says that it takes."""
-    if not source.has(ALLOW):
+    theirs = listed(source, ALLOW)
+    if not theirs:
         return b", ".join([*ALWAYS_ALLOWED, *methods])
-    theirs = source.values(ALLOW)
     return b", ".join([*ALWAYS_ALLOWED, *[one for one in methods if one in theirs]])

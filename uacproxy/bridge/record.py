@@ -10,14 +10,14 @@ from uacproxy.dialog.ua_dialog import UaDialog, ua_dialog_of
 from uacproxy.errors import StoreCorrupt
 from uacproxy.sip.grammar import octets_of, text
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 
 @final
 class LegRecord:
     """One leg of a record."""
 
-    __slots__ = ("allow", "dialog", "interval", "last_body", "we_refresh")
+    __slots__ = ("allow", "dialog", "hidden", "interval", "last_body", "we_refresh")
 
     def __init__(
         self,
@@ -26,12 +26,14 @@ class LegRecord:
         interval: int,
         we_refresh: bool,
         last_body: tuple[list[bytes], bytes] | None,
+        hidden: frozenset[bytes],
     ) -> None:
         self.dialog = dialog
         self.allow = allow
         self.interval = interval
         self.we_refresh = we_refresh
         self.last_body = last_body
+        self.hidden = hidden
 
 
 @final
@@ -111,12 +113,15 @@ def _plain(leg: Leg) -> list[object]:
         leg.timer.interval,
         leg.timer.we_refresh,
         body,
+        sorted(text(name) for name in leg.hidden),
     ]
 
 
 def _leg(record: list[object]) -> LegRecord:
-    dialog, allow, interval, we_refresh, body = record
+    dialog, allow, interval, we_refresh, body, hidden = record
     if not isinstance(allow, list) or not isinstance(interval, int) or not isinstance(body, list):
+        raise StoreCorrupt("call record cannot be read")
+    if not isinstance(hidden, list):
         raise StoreCorrupt("call record cannot be read")
     last_body: tuple[list[bytes], bytes] | None = None
     if body:
@@ -128,4 +133,5 @@ def _leg(record: list[object]) -> LegRecord:
         interval,
         bool(we_refresh),
         last_body,
+        frozenset([octets_of(name) for name in hidden]),
     )

@@ -23,19 +23,19 @@ def take_request(leg: Leg, server: ServerTransaction, request: Message, legs: Le
     if not leg.dialog.take_cseq(request):
         leg.refuse(server, 500)  # out of order
         return
-    if method != b"BYE" and leg.other.over:
-        leg.refuse(server, 481)  # there is nobody to pass it to any more
-        return
     if leg.over:  # by a BYE of ours that is on its way; theirs may cross it
         leg.refuse(server, 200 if method == b"BYE" else 481)
         return
-    unknown = unknown_tags(request)
-    if unknown:
-        response = leg.answer(request, 420)
-        response.append(UNSUPPORTED, b", ".join(unknown))
-        server.respond(response)
+    if method != b"BYE" and leg.other.over:
+        leg.refuse(server, 481)  # there is nobody to pass it to any more
         return
     try:
+        unknown = unknown_tags(request)
+        if unknown:
+            response = leg.answer(request, 420)
+            response.append(UNSUPPORTED, b", ".join(unknown))
+            server.respond(response)
+            return
         _dispatch(leg, server, request, legs)
     except ParseError:
         leg.refuse(server, 400)

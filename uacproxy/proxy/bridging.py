@@ -108,7 +108,7 @@ class Bridging:
                 return
             groups = self._targets(bridge)
         except ParseError:
-            context.answer(400)
+            self._give_up(400)
             return
         except ScriptError as error:
             self._mistaken(error.why)
@@ -117,6 +117,8 @@ class Bridging:
             if not context.finished:
                 wiring.counters.unroutable += 1
                 self._give_up(404)
+            elif self._call is not None:
+                self._call.give_up()
             return
         scope = context.scope
         source = bridge.auth or scope.auth_source
@@ -137,6 +139,7 @@ class Bridging:
             self._call = call
         call.auth_source = self._auth_source
         call.auth_to_caller = scope.auth_to_caller
+        call.hidden = frozenset() if scope.hide is None else scope.hide.removed
         self._next_group()
 
     def cancel(self, cancel: Message) -> bool:
@@ -233,7 +236,12 @@ class Bridging:
         call.place(
             [
                 Attempt(
-                    calls.wiring, call, target, scope.received, scope.request, self._credentials
+                    calls.wiring,
+                    call,
+                    target,
+                    scope.received,
+                    scope.request,
+                    target.credentials if target.replaces else self._credentials,
                 )
                 for target in group
             ]
@@ -381,4 +389,5 @@ def _target_at(
         routes=dialog.route_set,
         ring_for=ring_for,
         replaces=replaces,
+        credentials=leg.credentials,
     )

@@ -350,7 +350,11 @@ class ProxyCore:
         wiring = self._wiring
         uri = request.uri
         if not uri.user and wiring.is_ours(uri) and request.method in _FOR_US:
-            unknown = [tag for tag in option_tags(request, REQUIRE) if tag.lower() != _PATH]
+            try:
+                unknown = [tag for tag in option_tags(request, REQUIRE) if tag.lower() != _PATH]
+            except ParseError as error:
+                self._refuse(context, error)
+                return
             if unknown:
                 self._refuse(context, BadExtension(unknown))
                 return

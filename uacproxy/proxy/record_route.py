@@ -158,7 +158,11 @@ def keep_record_route(response: Message, sent: Message, is_ours: IsOurs) -> None
     else:
         return
     beyond: list[bytes] = []
-    for value in response.values(RECORD_ROUTE):
+    try:
+        values = response.values(RECORD_ROUTE)
+    except ParseError:
+        values = []  # of no use to anybody: ours alone goes on
+    for value in values:
         try:
             foreign = value not in wanted and not is_ours(parse_name_addr(value).address)
         except ParseError:
