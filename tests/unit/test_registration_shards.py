@@ -292,6 +292,20 @@ def test_a_disabled_account_stays_so_when_another_instance_takes_over() -> None:
     assert one.state(l_uuid) is one.state(at_rest) is RegistrationState.DISABLED
 
 
+def test_what_its_row_forbids_is_not_registered_once_its_shard_was_lost_and_came_back() -> None:
+    farm = Farm()
+    farm.accounts += [account("off", flags=1), account("faulty", auth_proxy="tel:+1")]
+    one = farm.start("one")
+    farm.run(30.0)
+    one.line.loses_questions = True
+    farm.run(15.0)
+    assert one.state("off") is one.state("faulty") is RegistrationState.ELSEWHERE
+    one.line.loses_questions = False
+    farm.run(30.0)
+    assert one.state("off") is one.state("faulty") is RegistrationState.DISABLED
+    assert len({_who(request) for request in one.registrar.requests}) == 12
+
+
 def test_an_account_whose_owner_lost_it_at_the_registrar_is_offline_everywhere() -> None:
     farm = Farm()
     one, other = two(farm)

@@ -161,7 +161,10 @@ class AccountChanges:
         """Register an account from here on, from where its last owner has left it."""
         account = registration.account
         self._resumption.note_disabled(account.l_uuid, known)
-        if account.l_uuid in self._disabled:
+        fault = self._requests.fault_of(account)
+        if fault or _is_off(account):
+            registration.start_disabled(fault or "disabled in the table")
+        elif account.l_uuid in self._disabled:
             registration.start_disabled("disabled by an operator")
         elif known is None or not self._resumption.resume(registration, known):
             if known is not None and known.bound_until_utc > self._wiring.now_utc():
