@@ -31,6 +31,7 @@ class Bench:
         self.reader = self._open(url, prefix)
         self.writer.follow("things")
         self._feed = RedisChanges(self.reader.ask, prefix)
+        self._changes = f"{prefix}changes:things".encode()
 
     def _open(self, url: str, prefix: str) -> RedisStore:
         store = open_store(
@@ -56,6 +57,14 @@ class Bench:
         told: Deferred[Told] = Deferred()
         self._feed.since("things", cursor, lambda at, keys: told.callback((at, keys)))
         return await told
+
+    async def put_long_ago(self, key: bytes, seconds: float) -> None:
+        """Note a key as written ``seconds`` ago, as it is found when nothing came since."""
+        await self.since(0.0)
+        done: Deferred[object] = Deferred()
+        at = b"%d" % ((time.time() - seconds) * 1000)
+        self.writer.ask([(b"ZADD", self._changes, at, key)], done.callback, done.errback)
+        await done
 
     async def close(self) -> None:
         for store in self._stores:
@@ -109,3 +118,16 @@ async def test_a_cursor_from_long_ago_or_from_another_redis_says_that_any_may_be
     cursor, _ = await bench.since(0.0)
     assert (await bench.since(cursor - 3_700_000))[1] is None
     assert (await bench.since(cursor + 1_000_000))[1] is None
+
+
+@pytest_twisted.ensureDeferred
+async def test_hours_in_which_nothing_is_written_are_told_as_such(bench: Bench) -> None:
+    await bench.put_long_ago(b"a", 7200.0)
+    cursor, keys = await bench.since(0.0)
+    assert keys is None
+    cursor, keys = await bench.since(cursor)
+    assert keys == []
+    bench.put(b"b")
+    cursor, keys = await bench.since(cursor)
+    assert keys == [b"b"]
+    assert await bench.since(cursor) == (cursor, [])

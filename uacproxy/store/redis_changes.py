@@ -4,7 +4,9 @@ A space that is followed has a sorted set ``PREFIX changes:SPACE`` of its keys b
 was last written, which is the time of Redis in ms, or one more than the last where that is
 not later. A reader asks for what came after its cursor: nothing is missed, a key written
 twice is told once, and there is never more than one entry for a key. Entries older than
-``KEPT_FOR`` go; whoever was away longer reads everything.
+``KEPT_FOR`` go; whoever was away longer reads everything. While nothing is written a cursor
+stays half of that behind the time: it never grows too old, and a clock of Redis that is set
+back by less hides nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ SINCE: Final = rb"""
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local last = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-local newest = last[2] and tonumber(last[2]) or now - 1
+local newest = math.max(last[2] and tonumber(last[2]) or 0, now - ARGV[2] / 2)
 local cursor = tonumber(ARGV[1])
 if cursor <= now - ARGV[2] or cursor > newest then
   return {string.format('%.0f', newest), 0}
