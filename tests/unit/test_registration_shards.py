@@ -40,8 +40,14 @@ class Shared:
         self._store = MemoryStore(lambda: clock.seconds() + EPOCH)
         self._clock = clock
         self._written: list[tuple[str, bytes]] = []
-        self.get = self._store.get
+        self.is_away = False  # reads answer None, as those of a Redis without a connection
         self.scan = self._store.scan
+
+    def get(self, space: str, key: bytes, then: Callable[[bytes | None], None]) -> None:
+        if self.is_away:
+            then(None)
+        else:
+            self._store.get(space, key, then)
 
     def put(self, space: str, key: bytes, value: bytes, expires_at_utc: float) -> None:
         self._store.put(space, key, value, expires_at_utc)
@@ -304,6 +310,23 @@ def test_what_its_row_forbids_is_not_registered_once_its_shard_was_lost_and_came
     farm.run(30.0)
     assert one.state("off") is one.state("faulty") is RegistrationState.DISABLED
     assert len({_who(request) for request in one.registrar.requests}) == 12
+
+
+def test_a_store_that_is_away_makes_nobody_forget_what_is_registered_or_disabled() -> None:
+    farm = Farm()
+    one, other = two(farm)
+    disabled, lost = sorted(one.owned())[:2]
+    one.table.disable("l_uuid", disabled)
+    farm.run(5.0)
+    farm.store.is_away = True
+    one.line.loses_questions = other.line.loses_questions = True
+    farm.run(15.0)
+    assert one.state(lost) is RegistrationState.ELSEWHERE
+    assert one.table.status(lost) == other.table.status(lost) == ONLINE
+    assert one.table.status(disabled) == other.table.status(disabled) == DISABLED
+    one.line.loses_questions = False  # the leases are back before the records can be read
+    farm.run(15.0)
+    assert one.state(disabled) is RegistrationState.DISABLED
 
 
 def test_an_account_whose_owner_lost_it_at_the_registrar_is_offline_everywhere() -> None:

@@ -115,11 +115,14 @@ class Resumption:
         return True
 
     def observe(self, registration: Registration, known: Recollection | None) -> None:
-        """Note how an account stands that another instance registers."""
-        self.note_disabled(registration.account.l_uuid, known)
+        """Note how an account stands that another instance registers.
+
+        None is a record that is not there or could not be read for now: what is known stays,
+        and a binding nobody renews runs out by itself.
+        """
         if known is None:
-            registration.observe(0, 0.0)
             return
+        self.note_disabled(registration.account.l_uuid, known)
         registration.recall(known.failures, known.refusals, known.last)
         is_online = known.refusals == 0 and not known.is_off
         bound_for = known.bound_until_utc - self._now_utc()
@@ -128,8 +131,10 @@ class Resumption:
         self._index.inbound.place(registration.account.l_uuid, target)
 
     def note_disabled(self, l_uuid: str, known: Recollection | None) -> None:
-        """Take over from a record whether an operator has disabled an account."""
-        if known is not None and known.is_off:
+        """Take over from a record, where there is one, if an operator has disabled an account."""
+        if known is None:
+            return
+        if known.is_off:
             self._disabled.add(l_uuid)
         else:
             self._disabled.discard(l_uuid)
