@@ -306,6 +306,13 @@ def test_a_423_without_an_interval_doubles_ours_but_not_for_ever() -> None:
     assert bench.state() is State.BACKING_OFF
 
 
+def test_an_interval_is_doubled_to_a_day_at_most() -> None:
+    bench = Bench(status(423), random=SeededRandom())
+    bench.let(4 * 3600.0)
+    assert max(int(asked or 0) for asked in bench.asked()) == 86400
+    assert bench.asked()[-1] == b"86400"
+
+
 def test_a_shorter_grant_than_asked_for_counts() -> None:
     bench = Bench(ok(b"<sip:u1@192.0.2.100:5060>;expires=120"))
     bench.let(100.0)

@@ -41,7 +41,7 @@ from uacproxy.uac.send import UNREACHED, SendOutcome
 
 MOST_RAISES: Final = 2  # answers to 423 in one exchange
 LACKS_OUTBOUND: Final = 439  # RFC 5626 11.6
-LONGEST_SHARED: Final = 86400  # s
+LONGEST_SHARED: Final = 86400  # s; and the longest we come to by doubling
 MOST_REGISTRARS: Final = 1000
 
 
@@ -341,9 +341,9 @@ class RegisterExchange:
         return RegistrationInput.DOUBT if self._ahead else RegistrationInput.REFUSED
 
     def _too_brief(self, response: Message) -> RegistrationInput:
-        """Take the longer interval at once (10.2.8); where none is named, double ours."""
+        """Take the longer interval at once (10.2.8); where none is named, double ours, to a day."""
         value = response.get(MIN_EXPIRES)
-        longer = self._asked * 2 if value is None else parse_delta(value)
+        longer = min(self._asked * 2, LONGEST_SHARED) if value is None else parse_delta(value)
         self._raises += 1
         if longer is None or longer <= self._asked or self._raises > MOST_RAISES:
             return RegistrationInput.FAILED
