@@ -141,6 +141,13 @@ def test_the_old_binding_is_kept_and_refreshed_until_the_new_one_is_there() -> N
     assert bench.what_was_sent()[-1] == (AOR, OURS, "0")
 
 
+def test_a_changed_account_that_had_no_binding_is_tried_only_as_it_is_now() -> None:
+    bench = Bench(status(503))
+    bench.reload(account(r_username="other"))
+    bench.let(3600.0)
+    assert {sent[0] for sent in bench.what_was_sent()} == {"sip:other@provider.example"}
+
+
 def test_a_change_that_is_undone_before_it_worked_takes_nothing_back() -> None:
     def only_the_old(request: Message) -> Message | None:
         return (ok() if b"trunk7" in request.to.uri else status(503))(request)

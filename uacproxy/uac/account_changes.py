@@ -193,7 +193,10 @@ class AccountChanges:
         elif not fault and self._requests.is_same_binding(old.account, account):
             registration.take_over(old)
         else:
-            self._leaving.keep(old)
+            if old.is_bound or old.in_flight:
+                self._leaving.keep(old)
+            else:
+                old.release()  # there is nothing to keep, and nothing to try any more
             again = self._leaving.take_over(account)  # changed back, before it had changed
             if again is not None:
                 registration.take_over(again)
