@@ -212,6 +212,14 @@ def test_whatever_is_in_the_store_is_a_record_or_corrupt(octets: bytes) -> None:
         decode(octets)
 
 
+def test_a_time_too_large_for_one_makes_a_record_corrupt() -> None:
+    known = Recollection(RegisterSeries(), 12345.0, 0.0, 0.0, 60, 0, 0, None, b"12345678")
+    written = encode(known)
+    decode(written)
+    with pytest.raises(StoreCorrupt):
+        decode(written.replace(b"12345.0", b"1" + b"0" * 400))
+
+
 octets = st.binary(max_size=20)
 counts = st.integers(0, 2**40)
 

@@ -151,7 +151,7 @@ def decode(octets: bytes) -> Recollection:
         if record["version"] != VERSION:
             raise StoreCorrupt("a registration of another version")
         return _recollection(record)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise StoreCorrupt("a registration that cannot be read") from error
 
 
