@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -414,3 +415,77 @@ def test_a_broken_record_is_counted_and_is_no_call(stored: BridgedCall) -> None:
 def test_a_record_of_nonsense_is_said_to_be_one(value: bytes) -> None:
     with pytest.raises(StoreCorrupt):
         decode_call(value)
+
+
+PLACE = {
+    "started": (3,),
+    "ends": (4,),
+    "interval": (1, 2),
+    "line": (1, 4, 0, 0),
+    "call-id": (1, 0, 1),
+    "head": (2, 0, 4),
+    "tag": (2, 0, 5),
+    "target": (2, 0, 6),
+    "routes": (2, 0, 7),
+    "contact": (1, 0, 8),
+    "local_cseq": (1, 0, 9),
+    "remote_cseq": (1, 0, 10),
+}
+
+
+def changed(call: BridgedCall, what: str, value: object) -> bytes:
+    """Return the record of a call with one value changed."""
+    kept: list[bytes] = []
+    call.world.store.scan("calls", lambda key, value, at: kept.append(value), lambda: None)
+    record = next(json.loads(one) for one in kept if one.startswith(b"["))
+    *way, last = PLACE[what]
+    part = record
+    for step in way:
+        part = part[step]
+    part[last] = value
+    return json.dumps(record).encode()
+
+
+@pytest.mark.parametrize(
+    ("what", "value"),
+    [
+        ("started", float("nan")),
+        ("started", 10**400),
+        ("ends", float("inf")),
+        ("interval", -1),
+        ("interval", 2**32),
+        ("local_cseq", -1),
+        ("local_cseq", 2**31 - 2**16),
+        ("local_cseq", float("nan")),
+        ("remote_cseq", float("inf")),
+        ("call-id", "a\r\nX: y"),
+        ("head", "<sip:a@b>\nX: y"),
+        ("tag", "a\rb"),
+        ("target", "sip:a@b\r\n"),
+        ("routes", ["<sip:r;lr>\r\n Z"]),
+        ("contact", "<sip:a@b>\n"),
+        ("line", "Content-Type: a/b\r\nX: y"),
+    ],
+)
+def test_a_record_with_a_value_that_nobody_wrote_is_refused(
+    stored: BridgedCall, what: str, value: object
+) -> None:
+    with pytest.raises(StoreCorrupt):
+        decode_call(changed(stored, what, value))
+
+
+@pytest.mark.parametrize(
+    ("what", "value"),
+    [
+        ("interval", 2**32 - 1),
+        ("local_cseq", 2**31 - 1 - 2**16),
+        ("line", "Content-Type: a/b;\r\n c=d"),
+    ],
+)
+def test_a_record_at_its_limits_is_read(stored: BridgedCall, what: str, value: object) -> None:
+    decode_call(changed(stored, what, value))
+
+
+def test_a_record_that_is_nested_without_end_is_refused() -> None:
+    with pytest.raises(StoreCorrupt):
+        decode_call(b"[" * 200_000)

@@ -346,6 +346,11 @@ def test_a_long_call_stays_in_the_store() -> None:
         b'[2,null,"a","b","u","v","INVITE",0,1,0,0,{}]',
         b'[2,"c","a","b","u","v","INVITE",0,1,0,0,[1]]',
         b"\xff\xfe",
+        b"[" * 200_000,
+        b'[3,"c","a","b","u","v","INVITE",1e999,1,{},{}]',
+        b'[3,"c","a","b","u","v","INVITE",1' + b"0" * 400 + b",1,{},{}]",
+        b'[3,"c","a","b\\r\\nX: y","u","v","INVITE",0,1,{},{}]',
+        b'[3,"c","a","b","u","v","INVITE",0,1,{},{"_uac_fu":"sip:a@b\\n"}]',
     ],
 )
 def test_a_record_that_cannot_be_read_is_no_dialog(value: bytes) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from math import isfinite
 from typing import Final, final
 
 from uacproxy.bridge.leg import Leg
 from uacproxy.dialog.ua_dialog import UaDialog, ua_dialog_of
 from uacproxy.errors import StoreCorrupt
-from uacproxy.sip.grammar import octets_of, text
+from uacproxy.sip.grammar import octets_of, octets_of_line, text
 
 _VERSION: Final = 2
+_LONGEST: Final = 2**32 - 1  # s, of a session
 
 
 @final
@@ -91,15 +93,26 @@ def decode_call(value: bytes) -> CallRecord:
         if record[0] != _VERSION:
             raise StoreCorrupt("call record of another version")
         _, inner, outer, started, ends, auth_source, auth_to_caller = record
+        started_at_utc = float(started)
+        ends_at_utc = float(ends)
+        if not isfinite(started_at_utc) or not isfinite(ends_at_utc):
+            raise StoreCorrupt("call record with a time that is none")
         return CallRecord(
             _leg(inner),
             _leg(outer),
-            float(started),
-            float(ends),
+            started_at_utc,
+            ends_at_utc,
             str(auth_source),
             str(auth_to_caller),
         )
-    except (ValueError, TypeError, AttributeError, LookupError) as error:
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        LookupError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         raise StoreCorrupt("call record cannot be read") from error
 
 
@@ -123,10 +136,12 @@ def _leg(record: list[object]) -> LegRecord:
         raise StoreCorrupt("call record cannot be read")
     if not isinstance(hidden, list):
         raise StoreCorrupt("call record cannot be read")
+    if not 0 <= interval <= _LONGEST:
+        raise StoreCorrupt("call record with a session interval that is none")
     last_body: tuple[list[bytes], bytes] | None = None
     if body:
         lines, octets = body
-        last_body = ([octets_of(line) for line in lines], octets_of(octets))
+        last_body = ([_line(line) for line in lines], octets_of(octets))
     return LegRecord(
         ua_dialog_of(dialog),
         [octets_of(method) for method in allow],
@@ -135,3 +150,10 @@ def _leg(record: list[object]) -> LegRecord:
         last_body,
         frozenset([octets_of(name) for name in hidden]),
     )
+
+
+def _line(characters: str) -> bytes:
+    """Return a whole field; it may go on in a line that begins with white space (7.3.1)."""
+    octets = octets_of(characters)
+    octets_of_line(text(octets.replace(b"\r\n ", b" ").replace(b"\r\n\t", b"\t")))
+    return octets

@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 from enum import IntEnum
 from hashlib import blake2b
+from math import isfinite
 from typing import Final, final
 
 from uacproxy.dialog.cseq import Raised, Shifts, raised_of
 from uacproxy.errors import StoreCorrupt
-from uacproxy.sip.grammar import octets_of, text
+from uacproxy.sip.grammar import octets_of_line, text
 
 FORMS_DIALOG: Final = frozenset((b"INVITE", b"SUBSCRIBE", b"REFER"))
 """Methods whose 2xx makes a dialog (12.1, RFC 6665, RFC 3515)."""
 
 _VERSION: Final = 3
+_SHOWN: Final = "_uac_"  # begins the names of variables whose values go on the wire
 _MOST_CALLEES: Final = 16  # of one forked call, whose numbers are kept apart
 
 
@@ -163,19 +165,31 @@ def decode_dialog(ident: bytes, value: bytes) -> Dialog:
         state, shifts, kept = rest
         dialog = Dialog(
             ident,
-            octets_of(call_id),
-            octets_of(caller_tag),
-            octets_of(caller),
-            octets_of(callee),
-            octets_of(begun_by),
+            octets_of_line(call_id),
+            octets_of_line(caller_tag),
+            octets_of_line(caller),
+            octets_of_line(callee),
+            octets_of_line(begun_by),
             float(started),
         )
-        dialog.callee_tag = octets_of(callee_tag)
+        if not isfinite(dialog.started_at_utc):
+            raise StoreCorrupt("dialog record with a time that is none")
+        dialog.callee_tag = octets_of_line(callee_tag)
         dialog.state = DialogState(state)
         for tag in list(shifts)[:_MOST_CALLEES]:
             to_callee, to_caller = shifts[tag]
-            dialog.shifts[octets_of(tag)] = Shifts(raised_of(to_callee), raised_of(to_caller))
+            dialog.shifts[octets_of_line(tag)] = Shifts(raised_of(to_callee), raised_of(to_caller))
         dialog.variables = {str(name): str(kept[name]) for name in kept}
-    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        for name, shown in dialog.variables.items():
+            if name.startswith(_SHOWN):
+                octets_of_line(shown)
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        LookupError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         raise StoreCorrupt("dialog record cannot be read") from error
     return dialog

@@ -11,7 +11,7 @@ from typing import Final, final
 from uacproxy.errors import OwnMistake, ParseError, StoreCorrupt
 from uacproxy.ports import Flow
 from uacproxy.sip.build import build_request
-from uacproxy.sip.grammar import octets_of, text
+from uacproxy.sip.grammar import octets_of_line, text
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import (
     CALL_ID,
@@ -29,6 +29,7 @@ REFRESHES_TARGET: Final = frozenset((b"INVITE", b"UPDATE", b"SUBSCRIBE", b"NOTIF
 """Methods whose Contact becomes the remote target (12.2, RFC 3311, RFC 6665)."""
 
 LARGEST_CSEQ: Final = 2**31 - 1  # 8.1.1.5
+LARGEST_STORED: Final = LARGEST_CSEQ - 2**16  # whoever takes a dialog over needs further numbers
 NONE_YET: Final = -1  # the remote CSeq before a request came
 
 _VERSION: Final = 1
@@ -268,21 +269,30 @@ def ua_dialog_of(record: object) -> UaDialog:
             raise StoreCorrupt("dialog record of another version")
         _, call_id, local, local_tag, remote, remote_tag, target, routes, contact, *rest = record
         local_cseq, remote_cseq, secure, max_forwards = rest
+        if not 0 <= local_cseq <= LARGEST_STORED:
+            raise StoreCorrupt("dialog record with a CSeq number that is none")
         return UaDialog(
-            octets_of(call_id),
-            local=octets_of(local),
-            local_tag=octets_of(local_tag),
-            remote=octets_of(remote),
-            remote_tag=octets_of(remote_tag),
-            remote_target=octets_of(target),
-            route_set=[octets_of(route) for route in routes],
-            contact=octets_of(contact),
+            octets_of_line(call_id),
+            local=octets_of_line(local),
+            local_tag=octets_of_line(local_tag),
+            remote=octets_of_line(remote),
+            remote_tag=octets_of_line(remote_tag),
+            remote_target=octets_of_line(target),
+            route_set=[octets_of_line(route) for route in routes],
+            contact=octets_of_line(contact),
             local_cseq=int(local_cseq),
             remote_cseq=int(remote_cseq),
             secure=bool(secure),
             max_forwards=int(max_forwards),
         )
-    except (ValueError, TypeError, AttributeError, LookupError) as error:
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        LookupError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         raise StoreCorrupt("dialog record cannot be read") from error
 
 

@@ -51,6 +51,18 @@ def octets_of(characters: str) -> bytes:
     return characters.encode("utf-8", "surrogateescape")
 
 
+def octets_of_line(characters: str) -> bytes:
+    """Return what goes on the wire within one line.
+
+    Raises:
+        ValueError: there is a CR or LF in it.
+    """
+    octets = octets_of(characters)
+    if LF in octets or CR in octets:
+        raise ValueError("a line ends within a value")
+    return octets
+
+
 def is_token(octets: bytes) -> bool:
     """Tell whether ``octets`` are a token of at least one character."""
     return len(octets) > 0 and len(octets.translate(None, TOKEN)) == 0
