@@ -561,6 +561,48 @@ def test_a_refresh_that_crosses_an_offer_comes_sooner_where_the_call_id_is_the_p
     assert "INVITE" in call.world.kinds_to(CALLEE)[before[1] :]
 
 
+def refreshed_by_us(allow: bytes) -> BridgedCall:
+    call = BridgedCall()
+    call.invite(fields=b"Supported: timer\r\nSession-Expires: 9000;refresher=uac\r\n")
+    fields = b"Session-Expires: 600;refresher=uac\r\nAllow: %b\r\n" % allow
+    call.callee_says(200, body=ANSWER, fields=fields)
+    call.caller_acks()
+    call.world.let(300.1)
+    return call
+
+
+@pytest.mark.parametrize("method", [b"UPDATE", b"INVITE"])
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_refresh_that_fails_for_now_is_tried_again(status: int, method: bytes) -> None:
+    call = refreshed_by_us(b"INVITE, " + method)
+    asked = call.world.kinds_to(CALLEE).count(method.decode())
+    call.callee_says(status, method=method)
+    call.world.let(0.5)
+    assert call.world.kinds_to(CALLEE).count(method.decode()) == asked
+    call.world.let(3.0)  # chance is the middle, always
+    sent = call.callee_got(method)
+    assert call.world.kinds_to(CALLEE).count(method.decode()) > asked
+    assert sent.need(b"session-expires") == b"600;refresher=uac"
+    for _ in range(200):
+        call.callee_says(status, method=method)
+        call.world.let(3.1)
+    assert call.world.kinds_to(CALLER)[-1] == "BYE"  # the session has expired all the same
+
+
+@pytest.mark.parametrize("status", [405, 501])
+def test_a_peer_that_takes_no_update_after_all_is_refreshed_by_reinvite(status: int) -> None:
+    call = refreshed_by_us(b"INVITE, UPDATE")
+    call.callee_says(status, method=b"UPDATE")
+    sent = call.world.last_to(CALLEE)
+    assert (sent.method, sent.body) == (b"INVITE", SDP)
+    assert sent.need(b"session-expires") == b"600;refresher=uac"
+    fields = b"Session-Expires: 600;refresher=uac\r\n"
+    call.callee_says(200, body=ANSWER, fields=fields, method=b"INVITE")
+    call.world.let(300.1)
+    assert call.world.last_to(CALLEE).method == b"INVITE"
+    assert call.world.kinds_to(CALLEE).count("UPDATE") == 1
+
+
 def test_a_refresh_that_finds_nobody_ends_the_call() -> None:
     call = BridgedCall()
     call.invite()

@@ -15,6 +15,8 @@ from uacproxy.uac.send import SendOutcome
 
 OWN_AGAIN: Final = (2.1, 4.0)  # s, after a refresh that crossed something; the Call-ID is ours
 THEIR_AGAIN: Final = (0.0, 2.0)  # s, likewise; it is the peer's (14.1)
+FOR_NOW: Final = (491, 500, 503)  # tried again, until the session has expired
+NOT_TAKEN: Final = (405, 501)  # to an UPDATE
 
 
 @final
@@ -67,7 +69,12 @@ class Refresh:
             leg.client = invite
 
     def _updated(self, outcome: SendOutcome) -> None:
-        self._ended(outcome)
+        leg = self._leg
+        if outcome.status in NOT_TAKEN and leg.last_body is not None:
+            leg.peer_allow = [method for method in leg.peer_allow if method != b"UPDATE"]
+            self.start()
+        else:
+            self._ended(outcome)
 
     def invite_rings(self, invite: SentInvite, response: Message) -> None:
         """Hear nothing of interest."""
@@ -108,7 +115,7 @@ class Refresh:
             self._shortest = min_se(response)
             leg.timer.interval = self._shortest
             self.start()
-        elif outcome.status == 491:
+        elif outcome.status in FOR_NOW:
             self._later()
 
     def _later(self) -> None:
