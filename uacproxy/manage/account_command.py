@@ -18,7 +18,8 @@ from typing import Any, Final, TextIO, final
 from uacproxy.manage.screen import JsonScreen, PlainScreen, Screen
 from uacproxy.uac.account_edit import ADD, CHECK, PUT, SECRETS, SET, WRITABLE, unknown_name
 
-ROWS_AT_ONCE: Final = 50  # of an import; an AMP value ends at 65,535 octets
+ROWS_AT_ONCE: Final = 50  # of an import
+OCTETS_AT_ONCE: Final = 60_000  # of an import, on its way; an AMP value ends at 65,535
 SHOWN: Final = ("l_uuid", "l_username", "l_domain", "r_username", "r_domain", "auth_proxy")
 
 Ask = Callable[[str, Sequence[str]], Awaitable[Any]]
@@ -187,8 +188,18 @@ def _check_header(path: str, names: Sequence[str]) -> None:
 
 
 def _handfuls(lines: list[Line]) -> Iterator[list[Line]]:
-    for at in range(0, len(lines), ROWS_AT_ONCE):
-        yield lines[at : at + ROWS_AT_ONCE]
+    """Give the lines in as many requests as they need; one too long for any goes alone."""
+    handful: list[Line] = []
+    octets = 0
+    for line in lines:
+        more = len(json.dumps(json.dumps(line[1])))  # as ``account.put`` is asked: JSON in JSON
+        if handful and (len(handful) == ROWS_AT_ONCE or octets + more > OCTETS_AT_ONCE):
+            yield handful
+            handful, octets = [], 0
+        handful.append(line)
+        octets += more
+    if handful:
+        yield handful
 
 
 def _show(rows: list[dict[str, Any]], out: TextIO, *, as_json: bool) -> None:
