@@ -116,6 +116,11 @@ class Instance:
             self.table.beat()
             self._farm.clock.callLater(BEAT, self._beat)
 
+    def wake(self) -> None:
+        """Beat again."""
+        self.is_dead = False
+        self._beat()
+
     def owned(self) -> set[str]:
         """Return the accounts this instance registers."""
         return {
@@ -253,6 +258,26 @@ def test_a_stopped_process_that_wakes_begins_nothing_that_came_due_meanwhile() -
     one.table.beat()  # before it looks at its leases
     farm.run(1.0)
     assert len(one.registrar.requests) == sent
+
+
+def test_what_came_due_while_a_lease_was_late_is_done_when_it_is_there() -> None:
+    farm = Farm()
+    one = farm.start("one")
+    farm.run(30.0)
+    sent = len(one.registrar.requests)
+    registration = one.table.registration("u0")
+    assert registration is not None
+    registration.bring_forward(farm.clock.seconds() + 6.0)
+    one.is_dead = True  # no beat of its own
+    farm.run(5.2)
+    one.shards.beat()  # asks for the lease, and hears of it after it has run out
+    farm.clock.callLater(0.0, one.table.beat)
+    farm.clock.advance(4.0)
+    farm.run(0.1)
+    assert len(one.registrar.requests) == sent
+    one.wake()
+    farm.run(3.0)
+    assert len(one.registrar.requests) == sent + 1
 
 
 def test_a_stopped_process_that_wakes_does_not_answer_a_challenge_it_finds() -> None:

@@ -40,6 +40,7 @@ from uacproxy.uac.settings import UacSettings
 
 MOST_LEAVING_AT_ONCE: Final = 50  # bindings that a beat begins to take back
 MISTAKEN_FOR: Final = 60.0  # s until one that met a mistake of ours is tried again
+LATE_FOR: Final = 1.0  # s until one is due again whose lease was late
 LONGEST_RETURN: Final = 30.0  # s, for all whose connection broke
 RETURN_PER_ACCOUNT: Final = 0.01  # s
 
@@ -276,7 +277,8 @@ class RegistrationTable(RegistrationLookup):
     def _settle(self, registration: Registration) -> None:
         """Do what is due for one; what it met must not stop the others."""
         if not registration.in_flight and not self._may_begin(registration):
-            return  # whoever acquires its shard goes on from the store
+            registration.postpone(LATE_FOR)  # whoever acquires its shard goes on from the store
+            return
         try:
             registration.due()
         except Exception as error:  # noqa: BLE001  (a mistake of ours, in one account of many)
