@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from tests.support.registrar import (
@@ -210,6 +212,23 @@ def test_who_was_registered_over_a_connection_that_broke_is_registered_again() -
     bench.let(5.0)
     assert len(bench.requests) == 600
     assert bench.counters.connections_lost == 300
+
+
+def test_a_registrar_that_closes_after_each_answer_is_not_asked_in_a_loop() -> None:
+    bench = Bench(ok(), reg_slow_start=0)
+    bench.let(100.0)
+    answered = 0
+    sent_at: list[float] = []
+    for _ in range(400):
+        bench.let(0.25)
+        if len(bench.requests) > answered:
+            answered = len(bench.requests)
+            sent_at.append(bench.clock.seconds())
+        if bench.state() is State.REGISTERED:
+            bench.table.connection_lost(HERE)
+    assert sent_at[1] < 101.0  # what breaks for the first time is mended at once
+    gaps = [later - earlier for earlier, later in itertools.pairwise(sent_at[1:])]
+    assert len(gaps) == 3 and min(gaps) > 29.0
 
 
 # -- one account alone ---------------------------------------------------------------------------

@@ -43,6 +43,7 @@ MISTAKEN_FOR: Final = 60.0  # s until one that met a mistake of ours is tried ag
 LATE_FOR: Final = 1.0  # s until one is due again whose lease was late
 LONGEST_RETURN: Final = 30.0  # s, for all whose connection broke
 RETURN_PER_ACCOUNT: Final = 0.01  # s
+NEXT_RETURN: Final = 30.0  # s from one return of an account to its next (RFC 5626 4.5)
 
 
 @final
@@ -101,6 +102,7 @@ class RegistrationTable(RegistrationLookup):
         self._counters = counters
         self._log = log
         self._heard = heard
+        self._returns: dict[str, float] = {}  # when whose connection broke is registered again
         self._release: Release | None = None  # once the service stops
         self.words = SharedWords()
         self._schedule = Schedule(
@@ -259,8 +261,10 @@ class RegistrationTable(RegistrationLookup):
         """Register again whoever is registered over a connection that broke (RFC 5626 4.3).
 
         Calls would come over it, or not at all. Where many shared it they come back over a
-        while, at the pace of the registrar in any case.
+        while, at the pace of the registrar in any case. A registrar that closes after each
+        answer is asked no faster than every ``NEXT_RETURN``.
         """
+        now = self._clock.seconds()
         lost = [
             registration
             for registration in self._index
@@ -269,10 +273,16 @@ class RegistrationTable(RegistrationLookup):
             and registration.series.target[:3] == target[:3]
         ]
         within = min(LONGEST_RETURN, RETURN_PER_ACCOUNT * (len(lost) - 1))
+        returns = {who: at for who, at in self._returns.items() if at + NEXT_RETURN > now}
         for registration in lost:
             self._counters.connections_lost += 1
-            delay = self._random.uniform(0.0, within)
-            registration.bring_forward(self._clock.seconds() + delay)
+            l_uuid = registration.account.l_uuid
+            at = returns.get(l_uuid, -NEXT_RETURN)
+            if at < now:  # else it is planned already
+                at = max(now + self._random.uniform(0.0, within), at + NEXT_RETURN)
+                returns[l_uuid] = at
+            registration.bring_forward(at)
+        self._returns = returns
 
     def _settle(self, registration: Registration) -> None:
         """Do what is due for one; what it met must not stop the others."""
