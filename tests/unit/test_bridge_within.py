@@ -649,6 +649,17 @@ def test_a_callee_that_always_wants_one_second_more_is_asked_four_times(request_
     assert call.world.kinds_to(CALLEE).count("INVITE") == before + 3
 
 
+@pytest.mark.parametrize("method", [b"INVITE", b"UPDATE"])
+def test_an_interval_that_is_too_short_there_is_no_422_here(method: bytes) -> None:
+    """RFC 4028 8.1: a 422 has a Min-SE, and the interval was ours."""
+    call = BridgedCall().answered()
+    call.caller_sends(method, body=HOLD)
+    call.callee_says(422, fields=b"Min-SE: 90\r\n", method=method)
+    got = call.world.last_to(CALLER)
+    assert (got.status, got.cseq.method) == (500, method)
+    assert len(call.world.calls) == 1
+
+
 def test_session_timers_can_be_switched_off() -> None:
     call = BridgedCall(bridge=BridgeSettings(session_expires=0))
     call.invite(fields=b"Supported: timer\r\nSession-Expires: 99\r\n")

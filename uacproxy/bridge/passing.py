@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final, final
 
 from uacproxy.bridge.leg import Leg
-from uacproxy.bridge.policy import passed_status
 from uacproxy.bridge.reoffer import LOST
+from uacproxy.bridge.session_timer import told_status
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import RACK, RETRY_AFTER
 from uacproxy.transaction.server import ServerTransaction
@@ -107,7 +107,7 @@ class Passed:
         other = self._other
         request = self._request
         response = outcome.response
-        answer = leg.answer(request, passed_status(outcome.status), response)
+        answer = leg.answer(request, told_status(outcome.status), response)
         if request.method == b"UPDATE":
             leg.updating = False
             other.offering = False

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import final
 
 from uacproxy.bridge.leg import Leg
-from uacproxy.bridge.policy import passed_status
 from uacproxy.bridge.provisional import pass_provisional
-from uacproxy.bridge.session_timer import MOST_LONGER, min_se
+from uacproxy.bridge.session_timer import MOST_LONGER, min_se, told_status
 from uacproxy.sip.build import build_response
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import REASON, RETRY_AFTER
@@ -154,7 +153,7 @@ class Reoffer:
             leg.server = None
             if leg.reliable is not None:
                 leg.reliable.stop()
-            status = passed_status(outcome.status)
+            status = told_status(outcome.status)
             self._server.respond(leg.answer(self._request, status, response))
         if outcome.status in LOST:
             leg.owner.lost(other)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
-from uacproxy.bridge.policy import TIMER, has_tag
+from uacproxy.bridge.policy import TIMER, has_tag, passed_status
 from uacproxy.ports import Clock, Timer
 from uacproxy.sip.fields import parse_delta
 from uacproxy.sip.grammar import WHITE
@@ -20,6 +20,7 @@ MIN_SE: Final = b"min-se"
 SHORTEST: Final = 90  # s, 5
 MARGIN: Final = 32.0  # s before the end that a session which was not refreshed is ended (10)
 MOST_LONGER: Final = 3  # 422s of one request that are followed
+TOO_SHORT: Final = 422
 
 
 def session_interval(message: Message) -> tuple[int, bytes]:
@@ -42,6 +43,15 @@ def min_se(message: Message) -> int:
     if value is None:
         return SHORTEST
     return max(parse_delta(value.partition(b";")[0].strip(WHITE)) or 0, SHORTEST)
+
+
+def told_status(status: int) -> int:
+    """Return what one side hears of the other's final response inside a call.
+
+    A 422 is about our interval there: the peer's own cannot mend it, and no Min-SE of ours
+    would be true, which a 422 has to have (8.1).
+    """
+    return 500 if status == TOO_SHORT else passed_status(status)
 
 
 @final
