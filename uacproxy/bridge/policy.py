@@ -137,7 +137,7 @@ TIMER: Final = b"timer"
 
 ALWAYS_ALLOWED: Final = (b"INVITE", b"ACK", b"CANCEL", b"BYE", b"OPTIONS")
 
-STATUS_INSTEAD: Final = {401: 403, 407: 403, 503: 500}
+STATUS_INSTEAD: Final = {401: 403, 407: 403, 422: 500, 503: 500}
 """Of the other side's failures: a challenge is for us alone, a 503 is about one hop."""
 
 
