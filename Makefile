@@ -39,14 +39,14 @@ run: core
 
 bench: core
 	@mkdir -p build
-	@$(BIN)/python bench/bench.py $(BENCH_ARGS)
+	@$(BIN)/python -m bench $(BENCH_ARGS)
 
 bench-micro: .venv/ready
 	@$(MAKE) interpreted && $(BIN)/python -m bench.micro.steps && $(BIN)/python -m bench.micro.whole_call
 	@$(MAKE) compiled && $(BIN)/python -m bench.micro.steps && $(BIN)/python -m bench.micro.whole_call
 
 bench-compare: .venv/ready
-	@$(BIN)/python bench/bench.py --compare $(BASE)
+	@$(BIN)/python -m bench --compare $(BASE)
 
 # First as plain Python, without what takes long, then compiled and with everything.
 test: servers .venv/ready-for-tests

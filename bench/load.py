@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from processes import Sampler, family, resident
-from systems import SUT
-from workloads import CALLS, Workload
+from bench.processes import Sampler, family, resident
+from bench.systems import SUT
+from bench.workloads import CALLS, Workload
 
 CALLEE = ("127.7.0.2", 5070)
 CALLER = ("127.7.0.3", 5061)
@@ -39,6 +39,11 @@ def sipp(run: Path, name: str, *arguments: str) -> subprocess.Popen[bytes]:
     )
 
 
+def lasts(workload: Workload, warm: float, secs: float) -> float:
+    """Return how many s one measurement takes, about."""
+    return 2.0 + (6.0 * PACE if workload.stands else warm + secs + 1.0)
+
+
 def measure(pid: int, workload: Workload, rate: int, warm: float, secs: float) -> Figures:
     """Run a workload at one rate of its units and return its figures.
 
@@ -60,20 +65,20 @@ def measure(pid: int, workload: Workload, rate: int, warm: float, secs: float) -
         sampler = Sampler(pids)
         sampler.start()
         if workload.stands:
-            calls, most, lasts = rate * PACE, rate * PACE, 6.0 * PACE
+            calls, most, until = rate * PACE, rate * PACE, 6.0 * PACE
         else:
-            calls, most, lasts = int(rate * (warm + secs + 1)), max(400, rate), warm + secs
+            calls, most, until = int(rate * (warm + secs + 1)), max(400, rate), warm + secs
         caller = sipp(
             run,
             "caller",
             *(f"{SUT[0]}:{SUT[1]}", "-sf", str(CALLS / workload.caller)),
             *("-s", "provider.example.net", "-i", CALLER[0], "-p", str(CALLER[1])),
             *("-r", str(rate), "-m", str(calls), "-l", str(most)),
-            *("-recv_timeout", "8000", "-timeout", str(int(lasts + 14))),
+            *("-recv_timeout", "8000", "-timeout", str(int(until + 14))),
             *("-trace_rtt", "-rtt_freq", "500"),
         )
         try:
-            caller.wait(lasts + 30)
+            caller.wait(until + 30)
         except subprocess.TimeoutExpired:
             caller.kill()
             caller.wait()

@@ -129,7 +129,7 @@ class Registrar:
                 self._ha1[user] = ha1
             ha2 = md5_hex(b"REGISTER:" + params[b"uri"])
             middle = [params[name] for name in (b"nonce", b"nc", b"cnonce", b"qop")]
-            return params[b"response"] == md5_hex(b":".join((ha1, *middle, ha2)))
+            return bool(params[b"response"] == md5_hex(b":".join((ha1, *middle, ha2))))
         except KeyError:
             return False
 

@@ -13,7 +13,6 @@ Three measurements, the registrar (``registrar.py``) on the load's core:
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import signal
@@ -29,17 +28,21 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from load import LOAD_CORE
-from processes import cpu, family, resident
 from rich.console import Console
 from rich.table import Table
-from systems import HERE, kamailio_command, running, uacproxy_command
 
+from bench.load import LOAD_CORE
+from bench.options import Options
+from bench.processes import cpu, family, resident
+from bench.session import Measurement, Session
+from bench.systems import HERE, kamailio_command, running, uacproxy_command
 from uacproxy.accounts.schema import make_tables, uacreg_table, version_table
 
 FOLDER = HERE / "registrations"
 REGISTRAR = ("127.7.0.4", 5080)
 PASSWORD = "s3cret01"
+ACCOUNTS = 20_000
+ROUNDS = 1  # at most: a round takes ten minutes
 KAMAILIO_VERSION = 5  # of the table, that Debian's Kamailio reads; we read it too
 GIVE_UP = 180.0  # s, for all accounts to be registered
 IDLE = 12.0  # s, after which memory is looked at: transactions have ended by then
@@ -220,37 +223,48 @@ def steady_state(system: str) -> Figures | None:
         }
 
 
-def measure(console: Console, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Run W3, print it and return it for ``bench.json``."""
+def lasts(options: Options) -> float:
+    """Return how many s W3 takes, about."""
+    accounts = options.accounts or ACCOUNTS
+    cold = 2.3 * accounts / options.reg_rate if options.reg_rate else 10.0
+    one = 2 * (STEADY_SETTLES + STEADY_SECS + 10) + cold + 6 * IDLE + 15
+    return min(options.rounds, ROUNDS) * one / (2 if options.only else 1)
+
+
+def measure(session: Session) -> None:
+    """Run W3, print it and keep it."""
     result: dict[str, Any] = {}
+    arguments = session.options
     for system in ("uacproxy", "kamailio"):
         if arguments.only not in (None, system):
             continue
         rounds: list[Figures] = []
-        for turn in range(arguments.rounds):
-            got = cold_start(system, arguments.accounts, arguments.reg_rate)
+        for turn in range(min(arguments.rounds, ROUNDS)):
+            got = cold_start(system, arguments.accounts or ACCOUNTS, arguments.reg_rate)
             if got is None:
-                console.print(f"{system} is not installed: not measured")
+                session.tell(f"{system} is not installed: not measured")
                 break
-            console.print(
+            session.tell(
                 f"w3 round {turn + 1} {system:9s}: {got['registered']:.0f} registered in "
                 f"{got['s_to_full']:.1f} s, {got['us_per_account']:.0f} us and "
                 f"{got['kb_per_account']:.1f} kB each, "
                 f"at most {got['most_in_100_ms']:.0f} in 100 ms"
             )
             steady = steady_state(system) or {}
-            console.print(
+            session.tell(
                 f"w3 round {turn + 1} {system:9s}: an hour of {STEADY_EXPIRES} s grants: "
                 f"{steady['ms_per_account_hour']:.1f} ms of CPU an account, "
                 f"{steady['registers_per_account_hour']:.0f} requests, "
                 f"peak over mean {steady['peak_over_mean']:.2f}, {steady['lapsed']:.0f} lapsed"
             )
             rounds.append({**got, **steady})
-        if rounds:
             keys = rounds[0].keys()
             result[system] = {key: statistics.median(one[key] for one in rounds) for key in keys}
-    show(console, result)
-    return result
+            session.keep(result)
+    show(session.console, result)
+
+
+W3 = Measurement("w3", "accounts kept registered", measure, lasts, is_usual=False)
 
 
 def show(console: Console, result: dict[str, Any]) -> None:

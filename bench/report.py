@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import statistics
 from pathlib import Path
 from typing import Any
 
-from load import Figures
 from rich.console import Console
 from rich.table import Table
-from workloads import Workload
+
+from bench.load import Figures
+from bench.workloads import Workload
 
 Kept = dict[str, dict[int, list[Figures]]]
 """Figures by system and rate, one of each round."""
@@ -23,6 +22,7 @@ _SHOWN = {
     "us_system": ("kernel", 1),
     "p50_ms": ("p50 ms", 2),
     "p99_ms": ("p99 ms", 2),
+    "p999_ms": ("p99.9 ms", 2),
     "failed_percent": ("failed %", 3),
     "retransmissions_percent": ("resent %", 3),
     "resident_mb": ("MB", 0),
@@ -71,7 +71,7 @@ def show(console: Console, workload: Workload, result: dict[str, Any]) -> None:
                 rate,
                 name,
                 *(f"{one[key]:.{digits}f}" for key, (_, digits) in _SHOWN.items()),
-                "-" if ratio is None else f"{ratio:.2f}",
+                "-" if ratio is None else f"{ratio:.3g}",
             )
     console.print(table)
     for name, entry in result.items():
@@ -82,15 +82,6 @@ def show(console: Console, workload: Workload, result: dict[str, Any]) -> None:
             )
 
 
-def write(console: Console, results: dict[str, Any], file: Path) -> None:
-    """Write all results; workloads not measured this time stay as they were."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    before: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-    machine = {"python": platform.python_version(), "cores": os.cpu_count()}
-    file.write_text(json.dumps({**before, "machine": machine, **results}, indent=1) + "\n")
-    console.print(f"written to {os.path.relpath(file)}")
-
-
 def compare(console: Console, before: Path, after: Path) -> int:
     """Print what changed between two runs: by the ratio to the peer where there is one."""
     old, new = json.loads(before.read_text()), json.loads(after.read_text())
@@ -99,7 +90,9 @@ def compare(console: Console, before: Path, after: Path) -> int:
         table.add_column(heading, justify="right")
     for name in (each for each in new if each in old and each != "machine"):
         for system, entry in new[name].items():
-            for rate, one in entry["rates"].items():
+            if not isinstance(entry, dict):
+                continue
+            for rate, one in entry.get("rates", {}).items():
                 was = old[name].get(system, {}).get("rates", {}).get(rate)
                 if was is None:
                     continue

@@ -36,6 +36,16 @@ def uacproxy_command(run: Path, template: Path, **words: str) -> list[str]:
     return [sys.executable, twistd, "-n", "--pidfile=", "uacproxy", "--config", str(ini)]
 
 
+def interpreted_command(run: Path, template: Path, **words: str) -> list[str]:
+    """Return the command that runs uacproxy as it is where there is no compiler."""
+    tree = ROOT / "build" / "interpreted"
+    shutil.rmtree(tree, ignore_errors=True)
+    leave_out = shutil.ignore_patterns("*.so", "__pycache__", "dropin.cache")
+    for package in ("uacproxy", "twisted"):
+        shutil.copytree(ROOT / package, tree / package, ignore=leave_out)
+    return ["env", f"PYTHONPATH={tree}", *uacproxy_command(run, template, **words)]
+
+
 def kamailio_command(run: Path, template: Path, **words: str) -> list[str] | None:
     """Return the command that runs Kamailio with its best memory manager; None: not there."""
     program = shutil.which("kamailio", path=os.environ["PATH"] + ":/usr/sbin")

@@ -3,7 +3,7 @@
 W1 trunk call with From replaced and restored by Record-Route; W1D the same by dialog
 variables; W2 the provider asks for credentials; W4 the call bridged; W5 INFO inside
 standing dialogs; W6 REGISTERs that arrive here. (W3, our own registrations, has no SIPp
-caller.)
+caller.) W1 beside Sippy, and W1 and W2 without a compiler, at rates those can bear.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from systems import HERE, kamailio_command, uacproxy_command
+from bench.sippy import sippy_command
+from bench.systems import HERE, interpreted_command, kamailio_command, uacproxy_command
 
 CALLS = HERE / "calls"
 
@@ -27,7 +28,9 @@ class Workload(NamedTuple):
     caller: str  # scenario below calls/
     callee: str  # empty: the system answers itself
     systems: dict[str, Command]
+    rates: tuple[int, ...] = (1000,)  # units/s, where the command line says nothing
     unit: str = "call"
+    searches: bool = False  # for the highest rate, too
     stands: bool = False  # calls begin in 10 s, then each sends a unit every 10 s, four times
 
 
@@ -36,12 +39,18 @@ def _uacproxy(**words: str) -> Command:
     return lambda run: uacproxy_command(run, CALLS / "uacproxy.ini", **filled)
 
 
+def _interpreted(**words: str) -> Command:
+    filled = {"UAC": "", "RULE": "", "TARGET": "relay = sip:127.7.0.2:5070", "TAIL": "", **words}
+    return lambda run: interpreted_command(run, CALLS / "uacproxy.ini", **filled)
+
+
 def _kamailio(*defines: str) -> Command:
     lines = "\n".join(f"#!define {word}" for word in defines)
     return lambda run: kamailio_command(run, CALLS / "kamailio.cfg", DEFINES=lines)
 
 
 _CREDENTIAL = "credential = trunk01:provider.example.net:s3cret01"
+_CHALLENGED = {"UAC": _CREDENTIAL, "RULE": "auth = trunk01"}
 _DIALOG = {"UAC": "restore_dlg = yes", "RULE": "track = yes"}
 _W1 = _uacproxy()
 
@@ -54,6 +63,7 @@ WORKLOADS = {
             "caller.xml",
             "callee.xml",
             {"uacproxy": _W1, "kamailio": _kamailio("WITH_UAC")},
+            searches=True,
         ),
         Workload(
             "w1d",
@@ -68,7 +78,7 @@ WORKLOADS = {
             "caller.xml",
             "callee_407.xml",
             {
-                "uacproxy": _uacproxy(UAC=_CREDENTIAL, RULE="auth = trunk01"),
+                "uacproxy": _uacproxy(**_CHALLENGED),
                 "kamailio": _kamailio("WITH_UAC", "WITH_AUTH"),
             },
         ),
@@ -100,6 +110,30 @@ WORKLOADS = {
                 "kamailio": _kamailio("WITH_REGISTRAR"),
             },
             unit="REGISTER",
+        ),
+        Workload(
+            "sippy",
+            "trunk call beside Sippy B2BUA, which replaces nothing",
+            "caller.xml",
+            "callee.xml",
+            {"uacproxy": _W1, "sippy": sippy_command},
+            rates=(50, 100),
+        ),
+        Workload(
+            "w1-plain",
+            "trunk call, interpreted beside compiled",
+            "caller.xml",
+            "callee.xml",
+            {"interpreted": _interpreted(), "compiled": _W1},
+            rates=(200,),
+        ),
+        Workload(
+            "w2-plain",
+            "trunk call with a 407, interpreted beside compiled",
+            "caller.xml",
+            "callee_407.xml",
+            {"interpreted": _interpreted(**_CHALLENGED), "compiled": _uacproxy(**_CHALLENGED)},
+            rates=(200,),
         ),
     )
 }

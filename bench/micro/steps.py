@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from bench.micro.core import kind_of_core
 from bench.micro.whole_call import SDP
 from uacproxy.counters import TransactionCounters
 from uacproxy.sip.build import build_response
@@ -86,7 +87,7 @@ class Transactions:
             clock=self.clock,
             random=SystemRandom(drawn.read, lambda low, _high: low),
             counters=TransactionCounters(),
-            user=self.user,  # type: ignore[arg-type]
+            user=self.user,
             max_transactions=10_000_000,
         )
         self.flow = Flow()
@@ -104,7 +105,7 @@ class Transactions:
             for _ in range(count):
                 self.number += 1
                 request = parse_message(invite(self.number, method))
-                self.table.request_received(request, self.flow)  # type: ignore[arg-type]
+                self.table.request_received(request, self.flow)
                 self.user.server.respond(build_response(request, 200, b"", b"t"))  # type: ignore[attr-defined]
             self.pass_by()
 
@@ -118,8 +119,8 @@ class Transactions:
                 self.number += 1
                 request = parse_message(invite(self.number, method))
                 answer = build_response(request, 200, b"", b"t")
-                self.table.start_client(request, self.flow, ignore)  # type: ignore[arg-type]
-                self.table.response_received(answer, self.flow)  # type: ignore[arg-type]
+                self.table.start_client(request, self.flow, ignore)
+                self.table.response_received(answer, self.flow)
             self.pass_by()
 
         return step
@@ -189,7 +190,7 @@ def main() -> int:
         "set and cancel a timer": transactions.timers,
         "read a digest challenge": challenge,
     }
-    kind = "compiled" if sys.modules["uacproxy.sip.message"].__file__[-3:] == ".so" else "plain"
+    kind = kind_of_core()
     for name, step in steps.items():
         print(f"{best(step):8.2f} us  {name} ({kind})", flush=True)
     return 0

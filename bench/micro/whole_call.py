@@ -23,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench.micro.core import kind_of_core
 from uacproxy.app import calm_collector
 from uacproxy.config.ini import read_config
 from uacproxy.config.script import read_script
@@ -277,7 +278,7 @@ def main() -> int:
     memory = resident() - before
     gc.collect()
     figures = sorted(bench.batch(arguments.batch, passes) for _ in range(arguments.batches))
-    kind = "compiled" if sys.modules["uacproxy.sip.message"].__file__[-3:] == ".so" else "plain"
+    kind = kind_of_core()
     print(
         f"whole call, {kind}: best {figures[0]:.1f}, median {figures[len(figures) // 2]:.1f}, "
         f"mean {sum(figures) / len(figures):.1f} us; {kept} transactions alive, "
