@@ -29,15 +29,15 @@ from uacproxy.manage.operations import Operations
 from uacproxy.manage.verb import Views
 from uacproxy.parts import Parts
 from uacproxy.ports import Target
+from uacproxy.pulse import Pulse
 from uacproxy.routing.scope import Scope
 from uacproxy.sip.build import build_request
 from uacproxy.sip.names import CALL_ID, CSEQ, FROM, TO
 
-BEAT: Final = 0.02  # s, of the transactions' timers
+LONGEST_REST: Final = 1.0  # s, between two beats of the transactions' timers
 SWEEP: Final = 5.0  # s, between looks at expired dialogs and bindings
 COLLECT_AFTER: Final = 50_000  # objects made and not let go of
 LEASE_BEAT: Final = 0.25  # s
-REGISTRATION_BEAT: Final = 0.05  # s, between two handfuls of REGISTER requests
 UNREGISTER_BOUND: Final = 5.0  # s, that a stop waits for registrars
 
 
@@ -60,6 +60,7 @@ class Application:
         self._shutdown = shutdown
         self._started_at = time.monotonic()
         self._loops: list[LoopingCall] = []
+        self._pulses: list[Pulse] = []
         self._doors: list[IListeningPort] = []
         self._instances = InstanceList(None)
         self._shares = False  # the leases on the accounts are under way
@@ -93,7 +94,8 @@ class Application:
             parts.calls.load(lambda: calls_loaded.callback(None))
             await calls_loaded
         await parts.open_sockets()
-        self._every(BEAT, parts.clock.beat)
+        timers = self._pulse(self._beat_timers)
+        parts.clock.wanted_by = timers.within
         self._every(SWEEP, self._sweep)
         await self._open_doors()
         if parts.registrations.enabled:
@@ -103,8 +105,7 @@ class Application:
             if parts.shards is not None:
                 self._every(LEASE_BEAT, parts.shards.beat)
                 self._shares = True
-            self._every(REGISTRATION_BEAT, parts.registrations.beat)
-            self._every(config.uac.reg_timer_interval, parts.registrations.plan)
+            self._pulse(self._beat_registrations)
         calm_collector()
         for warning in warnings(config):
             self.log.warn("{warning}", warning=warning)
@@ -173,6 +174,8 @@ class Application:
         await self._close()
 
     async def _close(self) -> None:
+        for pulse in self._pulses:
+            pulse.stop()
         for loop in self._loops:
             if loop.running:
                 loop.stop()
@@ -183,6 +186,26 @@ class Application:
         await self.parts.close()
 
     # -- what ticks --------------------------------------------------------------------
+
+    def _beat_timers(self) -> float:
+        clock = self.parts.clock
+        self.parts.transports.together(clock.beat)
+        return clock.next_beat_in(LONGEST_REST)
+
+    def _beat_registrations(self) -> float:
+        registrations = self.parts.registrations
+        self.parts.transports.together(registrations.beat)
+        return registrations.next_beat_in()
+
+    def _pulse(self, work: Callable[[], float]) -> Pulse:
+        """Do something again and again, each time after as long as it says."""
+        pulse = Pulse(self._reactor, work, self._periodic_failed)
+        pulse.start()
+        self._pulses.append(pulse)
+        return pulse
+
+    def _periodic_failed(self) -> None:
+        self.log.failure("periodic work failed")
 
     def _sweep(self) -> None:
         self.parts.tracker.expire_due()
@@ -195,7 +218,7 @@ class Application:
             try:
                 call()
             except Exception:  # noqa: BLE001  (a LoopingCall would stop for good)
-                self.log.failure("periodic work failed")
+                self._periodic_failed()
 
         loop = LoopingCall(guarded)
         loop.clock = self._reactor

@@ -39,7 +39,7 @@ from uacproxy.uac.registration import Registration
 from uacproxy.uac.registration_event import RegistrationEvent
 from uacproxy.uac.registration_history import MOST_ENTRIES
 from uacproxy.uac.registration_states import RegistrationState as State
-from uacproxy.uac.registrations import RegistrationTable
+from uacproxy.uac.registrations import BUSY_BEAT, QUIET_BEAT, RegistrationTable
 from uacproxy.uac.settings import UacSettings
 
 BEAT = 1.0  # s
@@ -534,6 +534,15 @@ def test_fifty_thousand_accounts_on_an_empty_store_are_online_by_the_computed_ti
     assert len(at) == 2 * count
     most = int(rate * 1.1)  # in a second, a burst of a tenth included
     assert all(later - one >= 1.0 for one, later in zip(at, at[most:], strict=False))
+
+
+def test_beats_are_wanted_sooner_while_a_rate_holds_something_up() -> None:
+    accounts = [account(f"u{n}", r_username=f"t{n}") for n in range(20)]
+    bench = Bench(ok(), accounts=accounts, beat=0.05, reg_rate=10, reg_slow_start=0)
+    bench.let(0.1)
+    assert bench.table.next_beat_in() == BUSY_BEAT
+    bench.let(5.0)
+    assert bench.table.next_beat_in() == QUIET_BEAT
 
 
 def test_the_rate_in_all_is_shared_by_registrars_in_turn() -> None:

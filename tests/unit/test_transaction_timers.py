@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uacproxy.ports import Clock, Timer
-from uacproxy.transaction.timers import MOST_QUEUES, NEVER, BeatClock, TimerValues
+from uacproxy.transaction.timers import BEAT, LATEST, MOST_QUEUES, NEVER, BeatClock, TimerValues
 from uacproxy.transaction.vocabulary import Input
 
 TABLE_4 = [
@@ -224,12 +224,81 @@ def test_queues_nobody_uses_any_more_make_room_for_others() -> None:
     assert bench.beat_at(9000.0) == ["a"]
 
 
+def test_nothing_is_wanted_while_nothing_waits() -> None:
+    bench = Bench()
+    assert bench.clock.next_beat_in(1.0) == pytest.approx(1.0, abs=BEAT)
+    bench.clock.callLater(0.5, bench.ran.append, "a").cancel()
+    assert bench.clock.next_beat_in(1.0) == pytest.approx(1.0, abs=BEAT)
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.003, 0.5, 4.0, 5.0, 32.0])
+@pytest.mark.parametrize("times", [1, 3])  # in the heap, in a queue
+def test_a_beat_is_wanted_when_a_call_is_due_and_little_later(delay: float, times: int) -> None:
+    bench = Bench()
+    bench.warm(*[delay] * (times - 1))
+    bench.now += 0.0071
+    bench.clock.callLater(delay, bench.ran.append, "a")
+    wait = bench.clock.next_beat_in(100.0)
+    late = max(BEAT, min(delay * 0.04, LATEST)) if times > 1 else BEAT
+    assert delay <= wait + 1e-9
+    assert wait <= delay + late + 1e-9
+    assert bench.beat_at(bench.now + wait + 1e-9) == ["a"]
+
+
+def test_whoever_beats_is_told_of_what_is_due_earlier_than_it_was_told() -> None:
+    bench = Bench()
+    wanted: list[float] = []
+    bench.clock.wanted_by = wanted.append
+    bench.clock.callLater(0.5, int)  # nobody has asked yet
+    bench.clock.next_beat_in(1.0)
+    bench.clock.callLater(0.7, int)
+    assert wanted == []
+    bench.clock.callLater(0.2, int)
+    bench.clock.callLater(0.3, int)
+    bench.clock.callLater(0.0, int)
+    assert wanted == [pytest.approx(0.2, abs=BEAT), pytest.approx(BEAT, abs=BEAT)]
+
+
 STEPS = st.one_of(
     st.tuples(st.just("set"), st.sampled_from([0.0, 0.5, 1.0, 4.0, 32.0])),
     st.tuples(st.just("set"), st.floats(0.001, 40.0)),
     st.tuples(st.just("cancel"), st.floats(0.0, 1.0, exclude_max=True)),
     st.tuples(st.just("beat"), st.floats(0.0, 20.0)),
 )
+
+
+@given(st.lists(STEPS, max_size=60))
+def test_driven_by_what_it_wants_it_forgets_no_call_and_none_is_too_late(
+    steps: list[tuple[str, float]],
+) -> None:
+    bench = Bench()
+    clock = bench.clock
+    planned = [bench.now + clock.next_beat_in(1.0)]
+    clock.wanted_by = lambda wait: planned.append(bench.now + wait)
+    timers: list[Timer] = []
+    latest: dict[int, float] = {}
+
+    def ran(which: int) -> None:
+        assert bench.now <= latest.pop(which) + 1e-6
+
+    for word, number in [*steps, ("beat", 50.0)]:
+        if word == "set":
+            late = max(BEAT, min(number * 0.04, LATEST))
+            latest[len(timers)] = bench.now + number + late
+            timers.append(clock.callLater(number, ran, len(timers)))
+        elif word == "cancel" and timers:
+            which = int(number * len(timers))
+            timers[which].cancel()
+            latest.pop(which, None)
+        elif word == "beat":
+            until = bench.now + number
+            while min(planned) < until:
+                bench.now = max(bench.now, min(planned)) + 1e-9
+                clock.beat()
+                planned[:] = [bench.now + clock.next_beat_in(1.0)]
+            bench.now = until
+    assert latest == {}
+    assert bench.errors == []
 
 
 @given(st.lists(STEPS, max_size=60))

@@ -166,6 +166,22 @@ def test_what_is_sent_while_a_burst_is_read_leaves_at_its_end_or_when_it_is_much
     assert len(bench.socket.sent) == GATHERED + 2
 
 
+def test_what_is_gathered_leaves_at_the_flush_or_when_it_is_much_and_the_next_at_once() -> None:
+    bench = Bench()
+    bench.socket.room = READ_AT_ONCE
+    bench.listener.gather()
+    for _ in range(GATHERED - 1):
+        bench.send(b"a request")
+    assert bench.socket.sent == []
+    bench.send(b"a request")
+    bench.send(b"one more")
+    assert len(bench.socket.sent) == GATHERED
+    bench.listener.flush()
+    assert len(bench.socket.sent) == GATHERED + 1
+    bench.send(b"the next")
+    assert len(bench.socket.sent) == GATHERED + 2
+
+
 def test_an_error_condition_is_not_the_end() -> None:
     bench = Bench()
     bench.send(b"one")

@@ -2,7 +2,7 @@
 
 SIP has few durations, and most timers are cancelled. ``BeatClock`` therefore keeps a
 queue for each duration, in which what is set later is due later, and a cancelled timer
-only loses its callee; whoever owns the clock calls ``beat`` every 50 ms or less.
+only loses its callee; whoever owns the clock calls ``beat`` when ``next_beat_in`` is over.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ T2: Final = 4.0  # s, longest pause between two sends
 T4: Final = 5.0  # s, longest life of a message in the network
 SHORTEST_D: Final = 32.0  # s, over unreliable transports (17.1.1.2)
 NEVER: Final = -1.0
+
+BEAT: Final = 0.02  # s: beats are at multiples of it, so that one does for many timers
+LATE: Final = 0.04  # of its delay, that a timer may be late, where that is more than a beat
+LATEST: Final = 0.5  # s
 
 MOST_QUEUES: Final = 64
 MOST_SEEN: Final = 256  # delays asked for once, remembered in case they come again
@@ -124,13 +128,18 @@ class _Row(ABC):
     def take_due(self, now: float) -> BeatTimer | None:
         """Remove and return a live timer due by ``now``, None when there is none."""
 
+    @abstractmethod
+    def next_due(self) -> float:
+        """Return when the first live timer is due, s on the clock's time; infinity for none."""
+
 
 @final
 class _Queue(_Row):
     """Timers of one duration in the order they were set, which is that of their due times."""
 
-    def __init__(self) -> None:
+    def __init__(self, late: float) -> None:
         super().__init__()
+        self.late = late  # s that a timer in it may be late
         self.timers: list[BeatTimer] = []
         self.head = 0  # those before it were taken
 
@@ -155,6 +164,15 @@ class _Queue(_Row):
             del self.timers[: self.head]
             self.head = 0
         return None
+
+    def next_due(self) -> float:
+        while self.head < len(self.timers):
+            timer = self.timers[self.head]
+            if timer.active():
+                return timer.due
+            self.head += 1
+            self.dead -= 1
+        return math.inf
 
 
 @final
@@ -189,6 +207,15 @@ class _Heap(_Row):
             self.dead -= 1
         return None
 
+    def next_due(self) -> float:
+        while self.timers:
+            due, _, timer = self.timers[0]
+            if timer.active():
+                return due
+            heapq.heappop(self.timers)
+            self.dead -= 1
+        return math.inf
+
 
 @final
 class BeatClock:
@@ -198,17 +225,23 @@ class BeatClock:
     delays with jitter, share a heap. In one beat, calls of equal delays run in the order
     they were set; among different delays there is no order.
 
+    A call may be late by ``LATE`` of its delay, at most ``LATEST``, at least a beat: so few
+    beats are needed while little happens, and none while nothing is waited for.
+
     Args:
         now: monotonic time, s.
         on_error: hears what a callee raised; the other calls of the beat still run.
     """
 
     def __init__(self, now: Callable[[], float], on_error: Callable[[Exception], None]) -> None:
+        self.wanted_by: Callable[[float], object] | None = None
+        """Hears that a beat is wanted in so many s, earlier than ``next_beat_in`` said last."""
+        self._beat_at = -math.inf  # s on the clock's time: the beat whoever beats has planned
         self._now = now
         self._on_error = on_error
         self._queues: dict[float, _Queue] = {}
         self._seen: set[float] = set()
-        self._soon = _Queue()  # no delay: at the next beat
+        self._soon = _Queue(BEAT)  # no delay: at the next beat
         self._odd = _Heap()
 
     def seconds(self) -> float:
@@ -227,19 +260,25 @@ class BeatClock:
         self, delay: float, callable: Callable[..., object], *args: Any
     ) -> BeatTimer:
         """Run ``callable(*args)`` at the first beat after ``delay`` seconds, never in this one."""
-        due = self._now() + delay
+        now = self._now()
+        due = now + delay
         queue = self._queues.get(delay)
         if queue is None:
             if delay <= 0.0:
                 queue = self._soon
+                due = now
             else:
                 queue = self._queue_for(delay)
                 if queue is None:
-                    timer = BeatTimer(due, callable, args, self._odd)
-                    self._odd.push(timer)
-                    return timer
+                    odd = BeatTimer(due, callable, args, self._odd)
+                    self._odd.push(odd)
+                    if due + BEAT < self._beat_at:
+                        self._want_beat(due + BEAT, now)
+                    return odd
         timer = BeatTimer(due, callable, args, queue)
         queue.timers.append(timer)
+        if due + queue.late < self._beat_at:
+            self._want_beat(due + queue.late, now)
         return timer
 
     def _queue_for(self, delay: float) -> _Queue | None:
@@ -255,16 +294,35 @@ class BeatClock:
             }
             if len(self._queues) >= MOST_QUEUES:
                 return None
-        queue = _Queue()
+        queue = _Queue(max(BEAT, min(LATE * delay, LATEST)))
         self._queues[delay] = queue
         return queue
+
+    def _want_beat(self, by: float, now: float) -> None:
+        self._beat_at = _beat_before(by)
+        wanted_by = self.wanted_by
+        if wanted_by is not None:
+            wanted_by(max(0.0, self._beat_at - now))
+
+    def next_beat_in(self, most: float) -> float:
+        """Return the time until a beat is wanted, s, ``most`` where nothing is due before.
+
+        From then on whoever asked is told where one is wanted earlier.
+        """
+        now = self._now()
+        by = now + most
+        by = min(by, self._soon.next_due() + BEAT, self._odd.next_due() + BEAT)
+        for queue in self._queues.values():
+            by = min(by, queue.next_due() + queue.late)
+        self._beat_at = _beat_before(by)
+        return max(0.0, self._beat_at - now)
 
     def beat(self) -> None:
         """Run all that is due."""
         now = self._now()
         soon = self._soon
         if soon.timers:
-            self._soon = _Queue()
+            self._soon = _Queue(BEAT)
             self._run_due(soon, math.inf)
         self._run_due(self._odd, now)  # first: a delay's first call is in here
         for queue in list(self._queues.values()):
@@ -279,3 +337,8 @@ class BeatClock:
                 timer.run()
             except Exception as error:  # noqa: BLE001  (one callee must not stop the others)
                 self._on_error(error)
+
+
+def _beat_before(by: float) -> float:
+    """Return the last beat that is not after ``by``; for a timer it is not before it is due."""
+    return math.floor(by / BEAT) * BEAT

@@ -1,8 +1,8 @@
 """Datagrams of one bound socket, to and from flows: no descriptor, no reactor, no decisions.
 
-``UdpListener`` is the descriptor around it. What is sent while a burst is read leaves
-together at its end, or when ``GATHERED`` datagrams are ready: one call of the kernel for
-many. Outside a burst a datagram leaves at once.
+``UdpListener`` is the descriptor around it. What is sent while a burst is read, or between
+``gather`` and ``flush``, leaves together at its end, or when ``GATHERED`` datagrams are
+ready: one call of the kernel for many. Outside a burst a datagram leaves at once.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Datagrams:
         self._errors = errors
         self._full = full
         self._flows: dict[object, UdpFlow] = {}  # by where
-        self._reading = False
+        self._gathering = False  # while a burst is read, or others want it
         self._octets: list[bytes] = []  # to be sent together, side by side with the next two
         self._wheres: list[object] = []
         self._failed: list[Failed] = []
@@ -159,15 +159,24 @@ class Datagrams:
     # -- writing ---------------------------------------------------------------------
 
     def write(self, octets: bytes, where: object, failed: Failed) -> None:
-        """Send a datagram, at the end of the burst being read if there is one."""
+        """Send a datagram, at the end of the burst if there is one."""
         if self._waiting:
             self._wait(octets, where, failed)
             return
         self._octets.append(octets)
         self._wheres.append(where)
         self._failed.append(failed)
-        if not self._reading or len(self._octets) >= GATHERED:
+        if not self._gathering or len(self._octets) >= GATHERED:
             self._flush()
+
+    def gather(self) -> None:
+        """Keep what is sent until ``flush``: there is more to come."""
+        self._gathering = True
+
+    def flush(self) -> None:
+        """Send what was gathered, and the next at once."""
+        self._gathering = False
+        self._flush()
 
     def room(self) -> None:
         """Send what waits, as far as there is room."""
@@ -236,7 +245,7 @@ class Datagrams:
             self._missed = missed
         flows = self._flows
         inbound = self._inbound
-        self._reading = True
+        self._gathering = True
         for index, one in enumerate(octets):
             where = wheres[index]
             flow = flows.get(where)
@@ -246,8 +255,7 @@ class Datagrams:
             inbound.datagram_received(one, flow)
             if not self.is_open:
                 break
-        self._reading = False
-        self._flush()
+        self.flush()
 
     def errors_arrived(self) -> None:
         """Tell whoever sent last to an address that could not be reached."""

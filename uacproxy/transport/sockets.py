@@ -139,6 +139,17 @@ class SocketSet:
             listener.close()
         return self._streams.close()
 
+    def together(self, work: Callable[[], object]) -> None:
+        """Do what may send many datagrams: they leave when it is done, in few calls."""
+        listeners = list(self._udp.values())
+        for listener in listeners:
+            listener.gather()
+        try:
+            work()
+        finally:
+            for listener in listeners:
+                listener.flush()
+
     def flow_to(self, target: Target, socket: ListenAddress | None = None) -> Flow | None:
         """Return a flow to an address; None for a transport or family we do not listen on.
 

@@ -71,6 +71,14 @@ class UdpListener:
         """Return the flow to an address of the listener's family, canonical, no zone."""
         return self._datagrams.flow(host, port)
 
+    def gather(self) -> None:
+        """Keep what is sent until ``flush``."""
+        self._datagrams.gather()
+
+    def flush(self) -> None:
+        """Send what was gathered."""
+        self._datagrams.flush()
+
     def doRead(self) -> None:  # noqa: N802  (Twisted's name)
         """Read what waits, at most ``wire.READ_AT_ONCE`` datagrams."""
         self._datagrams.read()

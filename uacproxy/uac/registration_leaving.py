@@ -43,6 +43,11 @@ class LeavingBindings:
         for registrations in (*self._kept.values(), *self._going.values()):
             yield from registrations
 
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether some are still to be taken back."""
+        return bool(self._turns)
+
     def keep(self, old: Registration) -> None:
         """Keep a binding until the account of this l_uuid has its new one."""
         self._kept.setdefault(old.account.l_uuid, []).append(old)

@@ -152,6 +152,11 @@ class Pace:
         """Return how many registrars are known."""
         return len(self._queues)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether something waits for its turn."""
+        return bool(self._waiting)
+
     def offer(self, registration: Registration) -> None:
         """Take one whose deadline has come; it begins when its turn is there."""
         deadline = registration.deadline

@@ -114,6 +114,11 @@ class Schedule:
                 self._settle(registration)
         self.send_due()
 
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether something is due that no rate has let leave yet."""
+        return self._pace.is_waiting
+
     def send_due(self) -> None:
         """Do what is due, as far as the rates allow."""
         self.plan()

@@ -148,6 +148,11 @@ class RegistrationShards:
         """Tell whether no REGISTER of a shard is under way."""
         return not [one for one in self._registrations(shard) if one.in_flight]
 
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether records are still to be read."""
+        return bool(self._to_take_up) or bool(self._to_observe)
+
     # -- time ------------------------------------------------------------------------------------
 
     def beat(self) -> None:

@@ -38,6 +38,8 @@ from uacproxy.uac.registration_wiring import RegistrationWiring
 from uacproxy.uac.send import UNANSWERED, Sender
 from uacproxy.uac.settings import UacSettings
 
+BUSY_BEAT: Final = 0.05  # s between two beats, while something waits for its turn
+QUIET_BEAT: Final = 0.2  # s; refreshes that come due meanwhile leave together
 MOST_LEAVING_AT_ONCE: Final = 50  # bindings that a beat begins to take back
 MISTAKEN_FOR: Final = 60.0  # s until one that met a mistake of ours is tried again
 LATE_FOR: Final = 1.0  # s until one is due again whose lease was late
@@ -253,9 +255,12 @@ class RegistrationTable(RegistrationLookup):
         if self._shards is not None:
             self._shards.beat()
 
-    def plan(self) -> None:
-        """Plan what is due within the reg_timer_interval that begins."""
-        self._schedule.plan()
+    def next_beat_in(self) -> float:
+        """Return when the next beat is wanted, s."""
+        is_busy = self._schedule.is_waiting or self._leaving.is_waiting
+        if self._shards is not None:
+            is_busy = is_busy or self._shards.is_waiting
+        return BUSY_BEAT if is_busy else QUIET_BEAT
 
     def connection_lost(self, target: Target) -> None:
         """Register again whoever is registered over a connection that broke (RFC 5626 4.3).
