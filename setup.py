@@ -57,7 +57,10 @@ CORE = (
 PLAIN = {"__init__.py", "settings.py", "limits.py"}
 
 # Written in C by hand; beside each stands the Python that does the same without it.
-BY_HAND = {"uacproxy.sip._scan": "uacproxy/sip/_scan.c"}
+BY_HAND = {
+    "uacproxy.sip._scan": "uacproxy/sip/_scan.c",
+    "uacproxy.sip._lines": "uacproxy/sip/_lines.c",
+}
 if sys.platform == "linux":
     BY_HAND["uacproxy.transport._wire"] = "uacproxy/transport/_wire.c"
 

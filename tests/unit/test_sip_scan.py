@@ -74,7 +74,7 @@ def parts(message: Message) -> tuple[object, ...]:
 
 @given(st.one_of(spoiled(INVITE), spoiled(RINGING)))
 def test_a_message_read_in_one_pass_is_the_same_message(octets: bytes) -> None:
-    found = scan.split(octets, 4096, 16, 256, 1)
+    found = scan.split(octets, (4096, 16, 256, 1))
     if found is None:
         return
     quick = parse.parse_message(octets, LIMITS)
@@ -141,7 +141,7 @@ def test_a_cseq_read_in_one_pass_is_the_same_cseq(value: bytes) -> None:
 
 def test_the_compiled_core_reads_what_is_usual_in_one_pass() -> None:
     if os.environ.get("UACPROXY_COMPILE") == "1":
-        assert scan.split(INVITE, 4096, 16, 256, 1) is not None
+        assert scan.split(INVITE, (4096, 16, 256, 1)) is not None
         assert scan.via(b"SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKa;rport") is not None
         assert scan.address(b'"Alice" <sip:alice@a.example>;tag=a1') is not None
         assert scan.uri(b"sip:bob@b.example;lr") is not None

@@ -166,7 +166,7 @@ def test_the_received_and_rport_we_note_do_not_matter_to_a_peer_without_the_cook
     again = request(b"INVITE", branch=b"")
     marked = again.via.marked("192.0.2.77", 40000)
     assert marked is not None
-    again.set(b"via", marked)
+    again.set_via(marked)
     bench.give(again)
     assert len(bench.servers) == 1
 

@@ -63,6 +63,7 @@ class Branch:
         "_client",
         "_fallback",
         "_gave_up",
+        "_id",
         "_method",
         "_owner",
         "_retry",
@@ -130,6 +131,7 @@ class Branch:
         self.ahead: list[Authorized] = []
         self.attempts: Attempts | None = None
         self._auth = b""  # sealed, for our Record-Route
+        self._id = b""  # of our Via, as last finished
         self._retry = retry
         if retry is not None:
             self.credentials = retry.credentials
@@ -220,7 +222,7 @@ class Branch:
             ready: Message | None = None
             if self._may_outgrow(target):
                 ready = self._finished(self._template.branch_copy(), flow)
-                if _length(ready) > self._wiring.udp_limit:
+                if ready.length > self._wiring.udp_limit:
                     larger = transports.flow_to(over_tcp(target), self._socket)
                     if larger is not None:
                         self._fallback = target
@@ -242,12 +244,12 @@ class Branch:
         limit = self._wiring.udp_limit
         if target.chosen or target.transport != b"UDP" or limit == 0:
             return False
-        return _length(self._template) + most_added(self.scope) > limit
+        return self._template.length + most_added(self.scope) > limit
 
     def _finished(self, request: Message, flow: Flow) -> Message:
         wiring = self._wiring
-        branch = new_branch(wiring, self.scope)
-        finish(wiring, request, self.scope, flow, branch, self.shift, self._auth)
+        self._id = new_branch(wiring, self.scope)
+        finish(wiring, request, self.scope, flow, self._id, self.shift, self._auth)
         return request
 
     def _send(self, target: Target, flow: Flow, ready: Message | None = None) -> None:
@@ -269,7 +271,7 @@ class Branch:
         wiring.counters.relayed += 1
         if self._method == b"INVITE":
             self._timer = wiring.clock.callLater(wiring.timer_c, self._timer_c_fired)
-        self._client = wiring.table.start_client(request, flow, self.heard)
+        self._client = wiring.table.start_client(request, flow, self.heard, self._id)
 
     def _answer_ahead(self, request: Message, target: Target) -> None:
         """Use the nonces that this very target gave earlier."""
@@ -425,11 +427,6 @@ class Branch:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _length(request: Message) -> int:
-    lines = request.lines
-    return sum(map(len, lines)) + 2 * len(lines) + len(request.start) + len(request.body) + 4
 
 
 def _nobody_listens(notice: Notice, response: Message | None) -> None:

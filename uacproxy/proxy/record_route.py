@@ -144,14 +144,10 @@ def keep_record_route(response: Message, sent: Message, is_ours: IsOurs) -> None
         is_ours: tells our own entries, however they look.
     """
     wanted = sent.fields(RECORD_ROUTE)
-    lines = [
-        line
-        for name, line in zip(response.names, response.lines, strict=True)
-        if name == RECORD_ROUTE
-    ]
+    values = response.fields(RECORD_ROUTE)
     for value in wanted:
-        for line in lines:
-            if line.find(value) >= 0:
+        for given in values:
+            if given == value or given.find(value) >= 0:
                 break
         else:
             break

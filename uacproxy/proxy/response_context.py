@@ -42,8 +42,8 @@ from uacproxy.transaction.server import ServerTransaction
 MOST_ROUNDS: Final = 30
 """Times that handlers may send one request on; a failure route that never gives up ends here."""
 
-_FOR_RESPONSES: Final = frozenset((FROM, TO, CSEQ))
-_FOR_ROUTES: Final = frozenset((RECORD_ROUTE,))
+_FOR_RESPONSES: Final = [FROM, TO, CSEQ]
+_FOR_ROUTES: Final = [RECORD_ROUTE]
 _RETRY_UNTRACKED_IN: Final = b"30"  # s
 _ELSEWHERE: Final = b'SIP;cause=200;text="Call completed elsewhere"'  # RFC 3326
 

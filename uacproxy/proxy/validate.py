@@ -35,9 +35,10 @@ def check_request(request: Message) -> None:
         BadExtension: (420) Proxy-Require names anything: we have no such extension.
     """
     raw = request.request_uri
-    colon = raw.find(b":")
-    if colon > 0 and raw[:colon].lower() not in SCHEMES and raw[:1] != b"<":
-        raise UnsupportedScheme("URI scheme not supported")
+    if not raw.startswith(b"sip:"):
+        colon = raw.find(b":")
+        if colon > 0 and raw[:colon].lower() not in SCHEMES and raw[:1] != b"<":
+            raise UnsupportedScheme("URI scheme not supported")
     uri = request.uri
     if uri.headers:
         raise ParseError("headers in the Request-URI")

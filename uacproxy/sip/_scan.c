@@ -10,7 +10,7 @@
 #include <Python.h>
 #include <string.h>
 
-enum { TOKEN = 1, DIGIT = 2, HOST = 4, WHITE = 8, DISPLAY = 16 };
+enum { TOKEN = 1, DIGIT = 2, HOST = 4, WHITE = 8, DISPLAY = 16, ENDS = 32 };
 
 static unsigned char kinds[256];
 
@@ -27,6 +27,32 @@ static char
 lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+}
+
+static int
+is_called(const char *at, Py_ssize_t length, const char *name)
+{
+    for (Py_ssize_t i = 0; i < length; i++)
+        if (lower(at[i]) != name[i])
+            return 0;
+    return 1;
+}
+
+/* Return a tuple of new references, NULL where one of them could not be made. */
+static PyObject *
+packed(PyObject **parts, int many)
+{
+    int whole = 1;
+    for (int i = 0; i < many; i++)
+        whole = whole && parts[i] != NULL;
+    PyObject *found = whole ? PyTuple_New(many) : NULL;
+    for (int i = 0; i < many; i++) {
+        if (found != NULL)
+            PyTuple_SET_ITEM(found, i, parts[i]);
+        else
+            Py_XDECREF(parts[i]);
+    }
+    return found;
 }
 
 /* -- names of fields ------------------------------------------------------------------- */
@@ -190,22 +216,23 @@ read_start(const char *at, Py_ssize_t length, PyObject **method, PyObject **uri,
     return 1;
 }
 
-PyDoc_STRVAR(split_doc, "split(octets, max_message, max_fields, max_field, max_nesting)\n--\n\n"
+PyDoc_STRVAR(split_doc, "split(octets, (max_message, max_fields, max_field, max_nesting))\n--\n\n"
 "Return (start, method, uri, status, reason, names, lines, body, present), or None.");
 
 static PyObject *
 split(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    if (nargs != 5 || !PyBytes_CheckExact(args[0])) {
+    if (nargs != 2 || !PyBytes_CheckExact(args[0]) || !PyTuple_CheckExact(args[1]) ||
+        PyTuple_GET_SIZE(args[1]) != 4) {
         PyErr_SetString(PyExc_TypeError, "split takes octets and four limits");
         return NULL;
     }
     const char *octets = PyBytes_AS_STRING(args[0]);
     const Py_ssize_t length = PyBytes_GET_SIZE(args[0]);
-    const Py_ssize_t max_message = PyLong_AsSsize_t(args[1]);
-    const Py_ssize_t max_fields = PyLong_AsSsize_t(args[2]);
-    const Py_ssize_t max_field = PyLong_AsSsize_t(args[3]);
-    const Py_ssize_t max_nesting = PyLong_AsSsize_t(args[4]);
+    const Py_ssize_t max_message = PyLong_AsSsize_t(PyTuple_GET_ITEM(args[1], 0));
+    const Py_ssize_t max_fields = PyLong_AsSsize_t(PyTuple_GET_ITEM(args[1], 1));
+    const Py_ssize_t max_field = PyLong_AsSsize_t(PyTuple_GET_ITEM(args[1], 2));
+    const Py_ssize_t max_nesting = PyLong_AsSsize_t(PyTuple_GET_ITEM(args[1], 3));
     if (PyErr_Occurred())
         return NULL;
     if (length > max_message || length == 0 || octets[0] == '\r')
@@ -358,7 +385,11 @@ cseq(PyObject *self, PyObject *given)
     const char *method = white + 1;
     if (number < 0 || !is_kind(method, at + length - method, TOKEN))
         Py_RETURN_NONE;
-    return Py_BuildValue("lN", number, shared(methods, 16, method, at + length - method));
+    PyObject *parts[2] = {
+        PyLong_FromLong(number),
+        shared(methods, 16, method, at + length - method),
+    };
+    return packed(parts, 2);
 }
 
 PyDoc_STRVAR(via_doc, "via(value)\n--\n\n"
@@ -379,13 +410,11 @@ via(PyObject *self, PyObject *given)
     const char *white = memchr(transport, ' ', (size_t)(end - transport));
     if (white == NULL || !is_kind(transport, white - transport, TOKEN) || white - transport > 8)
         Py_RETURN_NONE;
-    for (at = white + 1; at < end; at++)
-        if (kinds[(unsigned char)*at] & WHITE || *at == '"')
-            Py_RETURN_NONE;
-    const char *sent_by = white + 1;
-    const char *semicolon = memchr(sent_by, ';', (size_t)(end - sent_by));
-    const char *sent_by_end = semicolon == NULL ? end : semicolon;
-    const char *colon = memchr(sent_by, ':', (size_t)(sent_by_end - sent_by));
+    const char *sent_by = white + 1, *colon = NULL;
+    for (at = sent_by; at < end && *at != ';'; at++)
+        if (*at == ':' && colon == NULL)
+            colon = at;
+    const char *sent_by_end = at;
     const char *host_end = colon == NULL ? sent_by_end : colon;
     long port = 0, rport = -1;
     if (!is_kind(sent_by, host_end - sent_by, HOST))
@@ -397,29 +426,31 @@ via(PyObject *self, PyObject *given)
     }
     const char *values[3] = {"", "", ""}; /* branch, received, maddr */
     Py_ssize_t lengths[3] = {0, 0, 0};
-    static const char *const wanted[3] = {"branch", "received", "maddr"};
     for (at = sent_by_end; at < end;) {
         const char *name = at + 1;
-        const char *next = memchr(name, ';', (size_t)(end - name));
-        if (next == NULL)
-            next = end;
-        const char *equals = memchr(name, '=', (size_t)(next - name));
-        const char *name_end = equals == NULL ? next : equals;
-        const char *content = equals == NULL ? next : equals + 1;
-        const Py_ssize_t name_length = name_end - name;
-        if (!is_kind(name, name_length, TOKEN))
+        const char *next = name;
+        while (next < end && kinds[(unsigned char)*next] & TOKEN)
+            next++;
+        const Py_ssize_t name_length = next - name;
+        if (name_length == 0)
             Py_RETURN_NONE;
-        for (int i = 0; i < 3; i++) {
-            Py_ssize_t same = 0;
-            while (same < name_length && lower(name[same]) == wanted[i][same])
-                same++;
-            if (same == name_length && wanted[i][same] == 0) {
-                values[i] = content;
-                lengths[i] = next - content;
-            }
+        const char *content = next;
+        if (next < end && *next == '=') {
+            content = ++next;
+            while (next < end && !(kinds[(unsigned char)*next] & ENDS))
+                next++;
         }
-        if (name_length == 5 && lower(name[0]) == 'r' && lower(name[1]) == 'p' &&
-            lower(name[2]) == 'o' && lower(name[3]) == 'r' && lower(name[4]) == 't') {
+        if (next < end && *next != ';')
+            Py_RETURN_NONE;
+        const int which = name_length == 6 && is_called(name, 6, "branch")     ? 0
+                          : name_length == 8 && is_called(name, 8, "received") ? 1
+                          : name_length == 5 && is_called(name, 5, "maddr")    ? 2
+                                                                               : 3;
+        if (which < 3) {
+            values[which] = content;
+            lengths[which] = next - content;
+        }
+        else if (name_length == 5 && is_called(name, 5, "rport")) {
             rport = next == content ? 0 : number_of(content, next - content);
             if (rport < 0 || rport > 65535)
                 Py_RETURN_NONE;
@@ -440,19 +471,7 @@ via(PyObject *self, PyObject *given)
         PyBytes_FromStringAndSize(values[2], lengths[2]),
         PyLong_FromLong(rport),
     };
-    PyObject *found = PyTuple_New(8);
-    int whole = found != NULL;
-    for (int i = 0; i < 8; i++)
-        whole = whole && parts[i] != NULL;
-    for (int i = 0; i < 8; i++) {
-        if (whole)
-            PyTuple_SET_ITEM(found, i, parts[i]);
-        else
-            Py_XDECREF(parts[i]);
-    }
-    if (!whole)
-        Py_CLEAR(found);
-    return found;
+    return packed(parts, 8);
 }
 
 PyDoc_STRVAR(address_doc, "address(value)\n--\n\nReturn (display, uri, head_end, tag), or None.");
@@ -506,8 +525,13 @@ address(PyObject *self, PyObject *given)
             if (tag[i] == '"' || tag[i] == ' ' || tag[i] == '\t')
                 Py_RETURN_NONE;
     }
-    return Py_BuildValue("y#y#ny#", display, display_length, less + 1, greater - less - 1,
-                         (Py_ssize_t)(tail - raw), tag, tag_length);
+    PyObject *parts[4] = {
+        PyBytes_FromStringAndSize(display, display_length),
+        PyBytes_FromStringAndSize(less + 1, greater - less - 1),
+        PyLong_FromSsize_t(tail - raw),
+        PyBytes_FromStringAndSize(tag, tag_length),
+    };
+    return packed(parts, 4);
 }
 
 PyDoc_STRVAR(uri_doc, "uri(raw)\n--\n\n"
@@ -590,8 +614,11 @@ uri(PyObject *self, PyObject *given)
             Py_DECREF(params);
             Py_RETURN_NONE;
         }
-        PyObject *pair = Py_BuildValue("Ny#", lowered(name, name_end - name), content,
-                                       (Py_ssize_t)(next - content));
+        PyObject *both[2] = {
+            lowered(name, name_end - name),
+            PyBytes_FromStringAndSize(content, next - content),
+        };
+        PyObject *pair = packed(both, 2);
         int failed = pair == NULL || PyList_Append(params, pair) < 0;
         Py_XDECREF(pair);
         if (failed) {
@@ -601,12 +628,17 @@ uri(PyObject *self, PyObject *given)
         at = next;
     }
     const char *headers = question == NULL ? end : question + 1;
-    return Py_BuildValue(
-        "y#y#NNlNy#", secure ? "sips" : "sip", (Py_ssize_t)(3 + secure), user,
-        (Py_ssize_t)(user_end - user),
+    PyObject *parts[7] = {
+        PyBytes_FromStringAndSize(secure ? "sips" : "sip", 3 + secure),
+        PyBytes_FromStringAndSize(user, user_end - user),
         password == NULL ? Py_NewRef(Py_None)
                          : PyBytes_FromStringAndSize(password, sign - password),
-        lowered(rest, host_end - rest), port, params, headers, (Py_ssize_t)(end - headers));
+        lowered(rest, host_end - rest),
+        PyLong_FromLong(port),
+        params,
+        PyBytes_FromStringAndSize(headers, end - headers),
+    };
+    return packed(parts, 7);
 }
 
 /* -- the module ------------------------------------------------------------------------ */
@@ -644,6 +676,8 @@ PyInit__scan(void)
             kinds[c] |= HOST;
         if (c != 0 && strchr(" \t\r\n", c) != NULL)
             kinds[c] |= WHITE;
+        if (kinds[c] & WHITE || c == ';' || c == '"')
+            kinds[c] |= ENDS; /* a parameter without quotes */
         if (kinds[c] & (TOKEN | WHITE) || c >= 0x80)
             kinds[c] |= DISPLAY;
     }

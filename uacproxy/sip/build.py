@@ -46,7 +46,8 @@ def build_response(
     names: list[bytes] = []
     lines: list[bytes] = []
     keep_routes = 100 < status < 300
-    for name, line in zip(request.names, request.lines, strict=True):
+    for at, name in enumerate(request.names):
+        line = request.lines[at]
         if name == TO:
             if to_tag and status > 100 and _is_tagless(request):
                 line = line.rstrip() + b";tag=" + to_tag

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final, final
 
 from uacproxy.errors import OwnMistake, ParseError
+from uacproxy.sip import lines as written
 from uacproxy.sip import names as known
 from uacproxy.sip import scan
 from uacproxy.sip.grammar import (
@@ -31,6 +32,7 @@ from uacproxy.sip.uri import Uri, parse_uri
 from uacproxy.sip.via import Via, parse_via
 
 VERSION: Final = b"SIP/2.0"
+_MOST_HOPS: Final = 255  # 20.22
 
 
 @final
@@ -53,6 +55,7 @@ class Message:
         "_cseq",
         "_from",
         "_to",
+        "_uri",
         "_via",
         "body",
         "lines",
@@ -92,6 +95,7 @@ class Message:
         self._cseq: CSeq | None = None
         self._from: NameAddr | None = None
         self._to: NameAddr | None = None
+        self._uri: Uri | None = None
 
     # -- reading ---------------------------------------------------------------------
 
@@ -109,7 +113,7 @@ class Message:
 
     def has(self, name: bytes) -> bool:
         """Tell whether there is a field called ``name``."""
-        return name in self.names
+        return self.find(name) >= 0
 
     def get(self, name: bytes) -> bytes | None:
         """Return the value of the first field called ``name``, folding removed, or None."""
@@ -129,11 +133,11 @@ class Message:
 
     def fields(self, name: bytes) -> list[bytes]:
         """Return the value of every field called ``name``, in order, commas and all."""
-        return [
-            value_of(line)
-            for candidate, line in zip(self.names, self.lines, strict=True)
-            if candidate == name
-        ]
+        found: list[bytes] = []
+        for at, candidate in enumerate(self.names):
+            if candidate == name:
+                found.append(value_of(self.lines[at]))
+        return found
 
     def values(self, name: bytes) -> list[bytes]:
         """Return every element of a list field, over all its fields, in order (7.3.1).
@@ -233,13 +237,23 @@ class Message:
         Raises:
             ParseError: (400) the URI is malformed.
         """
-        return parse_uri(self.request_uri)
+        uri = self._uri
+        if uri is None:
+            uri = parse_uri(self.request_uri)
+            self._uri = uri
+        return uri
 
     @property
     def max_forwards(self) -> int | None:
         """Return Max-Forwards (0 to 255), None when absent."""
-        value = self.get(MAX_FORWARDS)
-        return None if value is None else parse_number(value, field=MAX_FORWARDS, largest=255)
+        at = self.find(MAX_FORWARDS)
+        if at < 0:
+            return None
+        hops = written.count(self.lines[at], _MOST_HOPS)
+        if hops is None:
+            value = value_of(self.lines[at])
+            hops = parse_number(value, field=MAX_FORWARDS, largest=_MOST_HOPS)
+        return hops
 
     # -- editing ---------------------------------------------------------------------
 
@@ -261,6 +275,7 @@ class Message:
         copy._cseq = self._cseq
         copy._from = self._from
         copy._to = self._to
+        copy._uri = self._uri
         return copy
 
     def set_request_uri(self, uri: bytes) -> None:
@@ -272,6 +287,7 @@ class Message:
         if SPACE in uri or LF in uri or CR in uri:
             raise OwnMistake("white space in a Request-URI")
         self.request_uri = uri
+        self._uri = None
         self.start = self.method + b" " + uri + b" " + VERSION
 
     def set(self, name: bytes, value: bytes) -> None:
@@ -285,8 +301,20 @@ class Message:
             self.append(name, value)
             return
         line = self.lines[at]
-        self.lines[at] = line[: line.find(b":") + 1] + b" " + one_line(value)
+        made = written.given(line, value)
+        if made is None:
+            made = line[: line.find(b":") + 1] + b" " + one_line(value)
+        self.lines[at] = made
         self._forget(name)
+
+    def set_via(self, via: Via) -> None:
+        """Put another value, parsed already, in the place of the topmost Via."""
+        value = via.raw
+        line = self.lines[self.find(VIA)]
+        if COMMA in line:
+            value = b", ".join([value, *split_list(value_of(line))[1:]])
+        self.set(VIA, value)
+        self._via = via
 
     def swap_value(self, name: bytes, old: bytes, new: bytes) -> None:
         """Put ``new`` where ``old`` begins the value of the first field called ``name``.
@@ -301,6 +329,11 @@ class Message:
         if at < 0:
             raise OwnMistake("no such field to edit")
         line = self.lines[at]
+        made = written.swapped(line, old, new)
+        if made is not None:
+            self.lines[at] = made
+            self._forget(name)
+            return
         value = line[line.find(b":") + 1 :].lstrip(WHITE)
         if value.startswith(old):
             kept = line[: len(line) - len(value)]
@@ -314,13 +347,13 @@ class Message:
 
     def append(self, name: bytes, value: bytes) -> None:
         """Add a field behind all others."""
-        self.lines.append(spelling(name) + b": " + one_line(value))
+        self.lines.append(_field(name, value))
         self.names.append(name)
         self._forget(name)
 
     def insert(self, at: int, name: bytes, value: bytes) -> None:
         """Add a field at a place in the list."""
-        self.lines.insert(at, spelling(name) + b": " + one_line(value))
+        self.lines.insert(at, _field(name, value))
         self.names.insert(at, name)
         self._forget(name)
 
@@ -375,11 +408,18 @@ class Message:
                 del self.lines[at]
         self._forget(name)
 
-    def keep_only(self, names: frozenset[bytes]) -> None:
+    def keep_only(self, wanted: list[bytes]) -> None:
         """Forget the body and every field but these: the message stays for its answers alone."""
-        kept = [at for at, name in enumerate(self.names) if name in names]
-        self.lines = [self.lines[at] for at in kept]
-        self.names = [self.names[at] for at in kept]
+        lines: list[bytes] = []
+        names: list[bytes] = []
+        for at, name in enumerate(self.names):
+            for one in wanted:
+                if name == one:
+                    names.append(name)
+                    lines.append(self.lines[at])
+                    break
+        self.lines = lines
+        self.names = names
         self.body = b""
         self._call_id = None
         self._via = None
@@ -412,7 +452,18 @@ class Message:
 
     def encode(self) -> bytes:
         """Return the octets to send."""
-        return b"\r\n".join([self.start, *self.lines, b"", self.body])
+        octets = written.joined(self.start, self.lines, self.body)
+        if octets is None:
+            octets = b"\r\n".join([self.start, *self.lines, b"", self.body])
+        return octets
+
+    @property
+    def length(self) -> int:
+        """Return how many octets ``encode`` gives."""
+        total = len(self.start) + len(self.body) + 4
+        for line in self.lines:
+            total += len(line) + 2
+        return total
 
     def __repr__(self) -> str:
         """Show the start line; fields may hold what must not be logged."""
@@ -428,6 +479,12 @@ def one_line(value: bytes) -> bytes:
     if LF in value or CR in value:
         raise OwnMistake("line break in a field value or reason phrase")
     return value
+
+
+def _field(name: bytes, value: bytes) -> bytes:
+    spelled = spelling(name)
+    made = written.field(spelled, value)
+    return spelled + b": " + one_line(value) if made is None else made
 
 
 def value_of(line: bytes) -> bytes:

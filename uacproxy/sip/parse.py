@@ -7,7 +7,7 @@ such reader; it looks at the fields without which no answer can be built.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, final
 
 from uacproxy.errors import MessageTooLarge, ParseError, VersionNotSupported
 from uacproxy.sip import scan
@@ -29,6 +29,31 @@ DEFAULT_LIMITS: Final = LimitSettings()
 _HEAD_END: Final = b"\r\n\r\n"
 
 
+@final
+class _Sizes:
+    """The limits asked for last, as ``scan.split`` takes them: four numbers read once."""
+
+    __slots__ = ("limits", "sizes")
+
+    def __init__(self, limits: LimitSettings) -> None:
+        self.limits = limits
+        self.sizes: object = ()
+        self.take(limits)
+
+    def take(self, limits: LimitSettings) -> None:
+        """Read the numbers."""
+        self.limits = limits
+        self.sizes = (
+            limits.max_message,
+            limits.max_fields,
+            limits.max_field,
+            limits.max_nesting,
+        )
+
+
+_LATEST: Final = _Sizes(DEFAULT_LIMITS)
+
+
 class MalformedMessage(ParseError):
     """Octets that are not a message; ``message`` is what could be read, for the answer."""
 
@@ -47,9 +72,9 @@ def parse_message(octets: bytes, limits: LimitSettings = DEFAULT_LIMITS) -> Mess
         MalformedMessage: start line, a field line or Content-Length cannot be read, or a
             limit is passed; ``message`` holds whatever fields could be found.
     """
-    found = scan.split(
-        octets, limits.max_message, limits.max_fields, limits.max_field, limits.max_nesting
-    )
+    if _LATEST.limits is not limits:
+        _LATEST.take(limits)
+    found = scan.split(octets, _LATEST.sizes)
     if found is None:
         return parse_slowly(octets, limits)
     start, method, uri, status, reason, names, lines, body, present = found

@@ -13,7 +13,7 @@ from typing import Final
 from uacproxy.sip.names import HAS_VIA, ONLY_ONCE, VIA, spellings
 
 Split = Callable[
-    [bytes, int, int, int, int],
+    [bytes, object],
     tuple[bytes, bytes, bytes, int, bytes, list[bytes], list[bytes], bytes, int] | None,
 ]
 Value = Callable[[bytes], bytes | None]

@@ -5,7 +5,6 @@ A URI keeps the octets it came in; parts are slices of them, not unescaped.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 from typing import Final, final
 
@@ -26,6 +25,7 @@ SIP: Final = b"sip"
 SIPS: Final = b"sips"
 TEL: Final = b"tel"
 SCHEMES: Final = (SIP, SIPS, TEL)
+MOST_KEPT: Final = 4096  # URIs remembered; a forgotten one is parsed again
 
 _HOST_CHARACTERS: Final = ALPHANUM + b"-._"  # the underscore is not in 25.1 but in the field
 _USER_FORBIDDEN: Final = CONTROLS + b' "<>@'
@@ -117,6 +117,9 @@ class Uri:
         return f"Uri({self.raw!r})"
 
 
+_PARSED: Final[dict[bytes, Uri]] = {}  # of late
+
+
 def parse_uri(raw: bytes) -> Uri:
     """Parse one URI; results are shared, so nobody changes them.
 
@@ -124,10 +127,15 @@ def parse_uri(raw: bytes) -> Uri:
         ParseError: (400) the URI breaks the grammar of its scheme. An unknown scheme
             is no error here: 416 is for whoever has to route by it.
     """
-    return _parse(raw)
+    uri = _PARSED.get(raw)
+    if uri is None:
+        uri = _parse(raw)
+        if len(_PARSED) >= MOST_KEPT:
+            _PARSED.clear()
+        _PARSED[raw] = uri
+    return uri
 
 
-@lru_cache(maxsize=4096)
 def _parse(raw: bytes) -> Uri:
     found = scan.uri(raw)
     if found is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from uacproxy.errors import ParseError
-from uacproxy.sip import scan
+from uacproxy.sip import lines, scan
 from uacproxy.sip.grammar import (
     COLON,
     QUOTE,
@@ -72,8 +72,8 @@ class Via:
         """Tell whether the branch alone names the transaction (17.2.3)."""
         return len(self.branch) > 7 and self.branch[:7] == MAGIC_COOKIE
 
-    def marked(self, host: str, port: int) -> bytes | None:
-        """Return the value with ``received`` and ``rport`` for this source, None if none is due.
+    def marked(self, host: str, port: int) -> Via | None:
+        """Return the same with ``received`` and ``rport`` for this source, None if none is due.
 
         18.2.1: ``received`` where sent-by is not the source address; RFC 3581 4: both
         whenever ``rport`` was asked for. Values a client sent itself are replaced.
@@ -82,6 +82,19 @@ class Via:
         reference = b"[" + source + b"]" if COLON in source else source
         if self.rport is None and self.host == reference and not self.received:
             return None
+        received = b"" if self.rport is None and self.host == reference else source
+        raw = lines.marked(self.raw, received, port)
+        if raw is None:
+            raw = self._marked_slowly(received, port)
+        via = Via(raw, self.version, self.transport, self.sent_by, self.host, self.port)
+        via.branch = self.branch
+        via.received = received
+        via.maddr = self.maddr
+        via.rport = None if self.rport is None else port
+        via.is_sound = self.is_sound
+        return via
+
+    def _marked_slowly(self, received: bytes, port: int) -> bytes:
         parts = _split(self.raw)
         kept = [parts[0]]
         for part in parts[1:]:
@@ -91,8 +104,8 @@ class Via:
             if name == b"rport":
                 part = b"rport=%d" % port
             kept.append(part)
-        if self.rport is not None or self.host != reference:
-            kept.append(b"received=" + source)
+        if received:
+            kept.append(b"received=" + received)
         return b";".join(kept)
 
 

@@ -55,4 +55,4 @@ def merged_key(request: Message) -> bytes:
     if request.to.tag:
         return b""
     cseq = request.cseq
-    return b"%b\n%b\n%d %b" % (request.from_.tag, request.call_id, cseq.number, cseq.method)
+    return b"\n".join([request.from_.tag, request.call_id, b"%d" % cseq.number, cseq.method])

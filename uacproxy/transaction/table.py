@@ -249,14 +249,25 @@ class TransactionTable:
     # -- client transactions -----------------------------------------------------------
 
     def start_client(
-        self, request: Message, flow: Flow, notify: Callable[[Notice, Message | None], None]
+        self,
+        request: Message,
+        flow: Flow,
+        notify: Callable[[Notice, Message | None], None],
+        branch: bytes = b"",
     ) -> ClientTransaction:
         """Send a request whose top Via has a branch nobody uses; a CANCEL has its INVITE's.
+
+        Args:
+            request: finished.
+            flow: where to.
+            notify: hears of it.
+            branch: that of its Via, where the caller knows it.
 
         Raises:
             OwnMistake: the branch is taken, or the request is an ACK.
         """
-        branch = request.via.branch
+        if not branch:
+            branch = request.via.branch
         method = request.method
         if method == b"ACK":
             raise OwnMistake("an ACK is no transaction")

@@ -15,10 +15,8 @@ from uacproxy.counters import TransportCounters
 from uacproxy.errors import ParseError
 from uacproxy.ports import Clock, Flow, Log
 from uacproxy.sip.framing import StreamBroken
-from uacproxy.sip.grammar import COMMA, split_list
 from uacproxy.sip.limits import LimitSettings
 from uacproxy.sip.message import Message
-from uacproxy.sip.names import VIA
 from uacproxy.sip.parse import MalformedMessage, check_required, parse_message
 
 Deliver = Callable[[Message, Flow], None]
@@ -148,10 +146,6 @@ def mark_source(request: Message, flow: Flow) -> None:
         ParseError: there is no Via, or the top one cannot be read.
     """
     host, port = flow.remote
-    marked = request.via.marked(host.partition("%")[0], port)
-    if marked is None:
-        return
-    value = request.need(VIA)
-    if COMMA in value:
-        marked = b", ".join([marked, *split_list(value)[1:]])
-    request.set(VIA, marked)
+    marked = request.via.marked(host if host.find("%") < 0 else host.partition("%")[0], port)
+    if marked is not None:
+        request.set_via(marked)

@@ -45,7 +45,8 @@ _PADDING: Final = (b"", b"", b"==", b"=")  # by length modulo 4, where 1 is no b
 _URI_PRINTABLE: Final = bytes([c for c in range(0x21, 0x7F) if c not in b'"<>'])
 _SCHEMES: Final = (b"sip:", b"sips:", b"tel:")
 _HID: Final = b"hid"
-_LETTERS: Final = {FROM: b"f", TO: b"t"}
+_F: Final = b"f"
+_T: Final = b"t"
 
 
 class RestoreCodec(Protocol):
@@ -107,10 +108,12 @@ class SealedCodec:
     """
 
     __slots__ = (
+        "_from_name",
         "_from_param",
         "_keys",
         "_opened",
         "_sealer",
+        "_to_name",
         "_to_param",
         "_version",
         "hide_on_failure",
@@ -129,6 +132,8 @@ class SealedCodec:
         self.hide_on_failure: bool = True
         self._from_param = from_param
         self._to_param = to_param
+        self._from_name = from_param.lower()  # as ``Uri`` has it
+        self._to_name = to_param.lower()
         self._keys: dict[int, list[AESSIV]] = {}  # by first octet
         for key in keys:
             self._keys.setdefault(_version_of(key), []).append(AESSIV(key))
@@ -145,9 +150,9 @@ class SealedCodec:
             return []
         hid = b""
         if identities.from_original:
-            hid += _LETTERS[FROM]
+            hid += _F
         if identities.to_original:
-            hid += _LETTERS[TO]
+            hid += _T
         found: list[tuple[bytes, bytes]] = [(_HID, hid)]
         if identities.from_original:
             sealed = self._seal(
@@ -161,13 +166,19 @@ class SealedCodec:
 
     def params_of(self, route: Uri) -> list[tuple[bytes, bytes]]:
         """Repeat the values, whether they can be opened or not."""
-        return _params_of(route, _HID, self._from_param, self._to_param)
+        found: list[tuple[bytes, bytes]] = []
+        _repeat(found, route, _HID, _HID)
+        _repeat(found, route, self._from_param, self._from_name)
+        _repeat(found, route, self._to_param, self._to_name)
+        return found
 
     def head(self, replaced: bytes, request: Message, route: Uri, toward_callee: bool) -> bytes:
         """Open one value; the direction has to be the one it was sealed in."""
-        value = route.param((self._from_param if replaced == FROM else self._to_param).lower())
+        is_from = replaced == FROM
+        value = route.param(self._from_name if is_from else self._to_name)
         if value is None:
-            if _LETTERS[replaced] in (route.param(_HID) or b""):
+            hidden = route.param(_HID)
+            if hidden is not None and hidden.find(_F if is_from else _T) >= 0:
                 raise RestoreFailed("missing")
             return b""
         tag = request.from_.tag if toward_callee else request.to.tag
@@ -258,7 +269,10 @@ class KamailioCodec:
 
     def params_of(self, route: Uri) -> list[tuple[bytes, bytes]]:
         """Repeat the values, whether they make sense or not."""
-        return _params_of(route, self._from_param, self._to_param)
+        found: list[tuple[bytes, bytes]] = []
+        _repeat(found, route, self._from_param, self._from_param.lower())
+        _repeat(found, route, self._to_param, self._to_param.lower())
+        return found
 
     def head(self, replaced: bytes, request: Message, route: Uri, toward_callee: bool) -> bytes:
         """Turn the URI the field has into the other one."""
@@ -307,10 +321,7 @@ def _xor(one: bytes, other: bytes) -> bytes:
     return mixed.to_bytes(both, "big") + one[both:] + other[both:]
 
 
-def _params_of(route: Uri, *names: bytes) -> list[tuple[bytes, bytes]]:
-    found: list[tuple[bytes, bytes]] = []
-    for name in names:
-        value = route.param(name.lower())
-        if value:
-            found.append((name, value))
-    return found
+def _repeat(found: list[tuple[bytes, bytes]], route: Uri, param: bytes, name: bytes) -> None:
+    value = route.param(name)
+    if value:
+        found.append((param, value))
