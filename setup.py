@@ -47,8 +47,10 @@ CORE = (
     "uacproxy/bridge/",
     "uacproxy/proxy/",
     "uacproxy/transport/addresses.py",
+    "uacproxy/transport/admission.py",
     "uacproxy/transport/datagrams.py",
     "uacproxy/transport/inbound.py",
+    "uacproxy/transport/overload.py",
     "uacproxy/transport/own_names.py",
     "uacproxy/transport/wire.py",
 )

@@ -25,6 +25,7 @@ from rich.console import Console
 
 from bench.machine import describe_machine
 from bench.options import WHOLE, read_options
+from bench.overload import OVERLOAD
 from bench.registrations import W3
 from bench.report import compare
 from bench.session import Measurement, Session, minutes
@@ -32,7 +33,7 @@ from bench.turns import measurement_of
 from bench.workloads import WORKLOADS
 
 ALL: dict[str, Measurement] = {
-    one.name: one for one in (*(measurement_of(each) for each in WORKLOADS.values()), W3)
+    one.name: one for one in (*(measurement_of(each) for each in WORKLOADS.values()), W3, *OVERLOAD)
 }
 
 

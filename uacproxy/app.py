@@ -8,6 +8,7 @@ are still open, then those close, then the state is written.
 from __future__ import annotations
 
 import gc
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Final, final
@@ -35,6 +36,8 @@ from uacproxy.sip.build import build_request
 from uacproxy.sip.names import CALL_ID, CSEQ, FROM, TO
 
 LONGEST_REST: Final = 1.0  # s, between two beats of the transactions' timers
+OVERLOAD_BEAT: Final = 1.0  # s, while all is well
+OVERLOAD_LOOK: Final = 0.05  # s, while turns are late
 SWEEP: Final = 5.0  # s, between looks at expired dialogs and bindings
 COLLECT_AFTER: Final = 50_000  # objects made and not let go of
 LEASE_BEAT: Final = 0.25  # s
@@ -63,6 +66,9 @@ class Application:
         self._pulses: list[Pulse] = []
         self._doors: list[IListeningPort] = []
         self._instances = InstanceList(None)
+        self._overload_due_at = 0.0  # s, of the next beat of the overload control
+        self._look_due_at = math.inf  # s, of the next look at the turn's length
+        self._spent = 0.0  # s of CPU at the last one
         self._shares = False  # the leases on the accounts are under way
 
     # -- starting ----------------------------------------------------------------------
@@ -96,6 +102,7 @@ class Application:
         await parts.open_sockets()
         timers = self._pulse(self._beat_timers)
         parts.clock.wanted_by = timers.within
+        self._pulse(self._beat_overload)
         self._every(SWEEP, self._sweep)
         await self._open_doors()
         if parts.registrations.enabled:
@@ -207,6 +214,23 @@ class Application:
     def _periodic_failed(self) -> None:
         self.log.failure("periodic work failed")
 
+    def _beat_overload(self) -> float:
+        """See how late the reactor's turn is by work of our own, more often while it is late.
+
+        A turn that was long because others had the processor counts for nothing.
+        """
+        overload, turn = self.parts.overload, self.parts.transports.turn
+        now, spent = time.monotonic(), time.thread_time()
+        late = min(now - self._look_due_at, spent - self._spent)
+        if turn.is_stirred or late >= overload.delay:
+            turn.seen(max(0.0, late), 0.0)
+        if now >= self._overload_due_at:
+            overload.beat()
+            self._overload_due_at = now + OVERLOAD_BEAT
+        rest = OVERLOAD_LOOK if turn.is_stirred else OVERLOAD_BEAT
+        self._look_due_at, self._spent = now + rest, spent
+        return rest
+
     def _sweep(self) -> None:
         self.parts.tracker.expire_due()
         self.parts.bindings.expire_due()
@@ -262,6 +286,7 @@ class Application:
             ("proxy", parts.proxy_counters),
             ("dialog", parts.dialog_counters),
             ("bridge", parts.bridge_counters),
+            ("overload", parts.overload_counters),
             ("registration", parts.registration_counters),
         ):
             for counter, value in vars_of(counters).items():
@@ -277,6 +302,7 @@ class Application:
         found["bridge.calls"] = len(parts.calls)
         found["bridge.legs"] = len(parts.calls.legs)
         found["registrar.addresses"] = len(parts.bindings)
+        found.update(parts.overload.gauges())
         found.update(parts.registrations.gauges())
         found.update(self._instances.gauges())
         return found

@@ -38,6 +38,17 @@ class DialogCounters:
 
 
 @final
+class OverloadCounters:
+    """What the overload control has done; requests count only while too much waits."""
+
+    def __init__(self) -> None:
+        self.begun = 0  # times
+        self.admitted = 0  # new requests
+        self.refused = 0  # new requests, answered 503
+        self.acknowledged = 0  # ACKs of those answers that were recognised at sight
+
+
+@final
 class ProxyCounters:
     """What the proxy core has seen."""
 

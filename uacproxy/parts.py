@@ -30,6 +30,7 @@ from uacproxy.config.schema import Config
 from uacproxy.counters import (
     BridgeCounters,
     DialogCounters,
+    OverloadCounters,
     ProxyCounters,
     RegistrationCounters,
     TransactionCounters,
@@ -61,6 +62,7 @@ from uacproxy.transaction.table import TransactionTable
 from uacproxy.transaction.timers import BeatClock
 from uacproxy.transaction.tokens import SystemRandom
 from uacproxy.transport.addresses import family_of
+from uacproxy.transport.overload import Overload
 from uacproxy.transport.sockets import SocketSet
 from uacproxy.uac.auth_param import AuthSeal
 from uacproxy.uac.contact_user import ContactSeal
@@ -95,6 +97,7 @@ class Parts:
         self.proxy_counters = ProxyCounters()
         self.dialog_counters = DialogCounters()
         self.bridge_counters = BridgeCounters()
+        self.overload_counters = OverloadCounters()
         self.registration_counters = RegistrationCounters()
         self.store_failures: dict[str, int] = {}
         self.random = SystemRandom(os.urandom, random.SystemRandom().uniform)
@@ -148,6 +151,13 @@ class Parts:
         config = self.config
         codec = restore_codec(config.uac, keys)
         sip = config.sip
+        self.overload = Overload(
+            delay=config.limits.overload_delay,
+            retry_after=config.limits.overload_retry_after,
+            counters=self.overload_counters,
+            seconds=time.monotonic,
+            log=self.log,
+        )
         self.transports = SocketSet(
             reactor=self._reactor,
             listen=sip.listen,
@@ -160,6 +170,9 @@ class Parts:
             tcp_idle=sip.tcp_idle,
             connection_lost=self._connection_lost,
             tcp_connect_timeout=sip.tcp_connect_timeout,
+            overload=self.overload,
+            is_known=self._is_known,
+            refuse=self._refuse,
         )
         self.resolver = self._make_resolver()
         self.tracker = DialogTracker(
@@ -358,6 +371,12 @@ class Parts:
             self.table.response_received(message, flow)
         else:
             self.table.request_received(message, flow)
+
+    def _is_known(self, request: Message) -> bool:
+        return self.table.knows(request)
+
+    def _refuse(self, request: Message, flow: Flow, retry_after: int) -> None:
+        self.table.refuse(request, flow, retry_after)
 
     def _reject(self, error: Any, flow: Flow) -> None:
         self.core.malformed(error, flow)

@@ -13,12 +13,13 @@ from twisted.internet.protocol import DatagramProtocol, Factory, Protocol, conne
 from twisted.python.failure import Failure
 
 from tests.support.log import KeptLog
-from uacproxy.counters import TransportCounters
+from uacproxy.counters import OverloadCounters, TransportCounters
 from uacproxy.ports import Flow, HostPort, Target
 from uacproxy.settings import Address, ListenAddress, parse_listen
 from uacproxy.sip.limits import LimitSettings
 from uacproxy.sip.message import Message
 from uacproxy.sip.parse import MalformedMessage
+from uacproxy.transport.overload import Overload
 from uacproxy.transport.sockets import SocketSet
 
 reactor = cast(Any, installed_reactor)
@@ -62,6 +63,14 @@ class Service:
         self.rejected: DeferredQueue[tuple[MalformedMessage, Flow]] = DeferredQueue()
         self.on_message: Callable[[Message, Flow], None] = lambda *_: None
         self.on_reject: Callable[[MalformedMessage, Flow], None] = lambda *_: None
+        self.overload = Overload(
+            delay=0.1,
+            retry_after=6,
+            counters=OverloadCounters(),
+            seconds=reactor.seconds,
+            log=self.log,
+        )
+        self.refused: list[tuple[Message, Flow, int]] = []
         self.sockets = SocketSet(
             reactor=reactor,
             listen=[parse_listen(word) for word in words],
@@ -74,6 +83,9 @@ class Service:
             tcp_idle=idle,
             tcp_connect_timeout=5.0,
             tcp_message_timeout=message_timeout,
+            overload=self.overload,
+            is_known=lambda _request: False,
+            refuse=lambda *refused: self.refused.append(refused),
         )
 
     def _deliver(self, message: Message, flow: Flow) -> None:

@@ -427,6 +427,37 @@ def test_a_full_table_still_answers_retransmissions_and_takes_a_cancel() -> None
     assert len(bench.cancels) == 1
 
 
+def test_a_full_table_takes_what_is_inside_a_dialog_up_to_an_eighth_more() -> None:
+    bench = Bench(max_transactions=8)
+    for number in range(8):
+        bench.give(request(b"OPTIONS", branch=b"z9hG4bK%d" % number))
+    inside = [request(b"BYE", branch=b"z9hG4bKin%d" % number, to_tag=b"b") for number in range(2)]
+    bench.give(inside[0])
+    assert len(bench.servers) == 9
+    bench.give(inside[1])
+    assert (len(bench.servers), bench.last.status) == (9, 503)
+
+
+def test_a_request_refused_from_outside_gets_the_tag_whose_ack_ends_here() -> None:
+    bench = Bench()
+    invite = request(b"INVITE")
+    assert not bench.table.knows(invite)
+    bench.table.refuse(invite, bench.flow, 7)
+    first = bench.last
+    assert (first.status, first.get(b"retry-after")) == (503, b"7")
+    bench.give(build_ack(invite, first))
+    assert (bench.acks, bench.table.servers) == ([], 0)
+
+
+def test_the_table_knows_what_it_answers_already() -> None:
+    bench = Bench()
+    for method in (b"INVITE", b"OPTIONS"):
+        once = request(method, branch=b"z9hG4bKonce" + method)
+        bench.give(once)
+        assert bench.table.knows(once)
+        assert not bench.table.knows(request(method, branch=b"z9hG4bKother"))
+
+
 # -- responses -----------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from tests.support.log import KeptLog
 from tests.support.world import invite
-from uacproxy.counters import TransportCounters
+from uacproxy.counters import OverloadCounters, TransportCounters
 from uacproxy.ports import Flow
 from uacproxy.settings import ListenAddress
 from uacproxy.sip.limits import LimitSettings
@@ -21,6 +21,7 @@ from uacproxy.testing.clock import SteppingClock
 from uacproxy.transport.addresses import LocalAddresses
 from uacproxy.transport.datagrams import GATHERED, MAX_FLOWS, MAX_WAITING
 from uacproxy.transport.inbound import Inbound
+from uacproxy.transport.overload import Overload
 from uacproxy.transport.own_names import OwnNames
 from uacproxy.transport.udp import UdpListener
 from uacproxy.transport.wire import READ_AT_ONCE, PlainWire
@@ -79,6 +80,13 @@ class Bench:
         self.counters = TransportCounters()
         self.failures: list[str] = []
         self.deliver: Callable[[Message, Flow], None] = lambda _message, _flow: None
+        self.overload = Overload(
+            delay=0.1,
+            retry_after=6,
+            counters=OverloadCounters(),
+            seconds=self.reactor.seconds,
+            log=KeptLog(),
+        )
         names = OwnNames(None, LocalAddresses(self.reactor.seconds))
         inbound = Inbound(
             limits=LimitSettings(),
@@ -97,6 +105,7 @@ class Bench:
             inbound=inbound,
             names=names,
             counters=self.counters,
+            queue=self.overload.queue(),
         )
         self.flow = self.listener.flow("127.0.0.1", 5062)
 

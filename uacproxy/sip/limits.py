@@ -61,3 +61,21 @@ class LimitSettings:
         high=10000000,
         doc="Most tracked dialogs at a time; further calls are answered 503.",
     )
+    overload_delay: float = setting(
+        0.1,
+        unit="s",
+        low=0,
+        high=10,
+        doc="Messages that wait longer than this before they are read, for a quarter of a second "
+        "without a break, mean overload: a part of the requests that begin something is answered "
+        "503 with Retry-After, more the longer the wait, all at twice this. 0: never. "
+        "A socket's buffer filled by a third counts as well.",
+    )
+    overload_retry_after: int = setting(
+        6,
+        unit="s",
+        low=1,
+        high=3600,
+        doc="Retry-After of those answers, spread by half of it to either side so that callers do "
+        "not come back together.",
+    )

@@ -23,7 +23,8 @@ from uacproxy.transaction.server import ServerTransaction
 from uacproxy.transaction.timers import T1, T2, T4, TimerValues
 from uacproxy.transaction.vocabulary import Notice, State
 
-RETRY_OVERLOADED_IN: Final = b"5"  # s
+RETRY_FULL_IN: Final = 5  # s
+BEGUN: Final = 1.125  # of max_transactions, for requests that belong to something begun
 
 
 class TransactionUser(Protocol):
@@ -55,7 +56,8 @@ class TransactionTable:
         user: may be set later, before the first message.
         t1: s, and so are ``t2`` and ``t4``.
         max_transactions: servers and clients together; a new request beyond is answered
-            503 without one, only a CANCEL still finds its INVITE.
+            503 without one. A CANCEL still finds its INVITE, and an eighth more is kept for
+            requests with a To tag: a call that cannot end would keep what it has.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class TransactionTable:
         self._random = random
         self._counters = counters
         self._most = max_transactions
+        self._most_begun = int(max_transactions * BEGUN)
         self._reliable = TimerValues(reliable=True, t1=t1, t2=t2, t4=t4)
         self._unreliable = TimerValues(reliable=False, t1=t1, t2=t2, t4=t4)
         self._invite_servers: dict[bytes, InviteServer] = {}
@@ -106,7 +109,7 @@ class TransactionTable:
             if invite_server is not None:
                 self._counters.retransmissions += 1
                 invite_server.retransmission_received()
-            elif self._is_full():
+            elif self._is_full(request):
                 self._reject(request, flow)
             else:
                 invite_server = self._serve_invite(request, flow, key)
@@ -121,11 +124,17 @@ class TransactionTable:
                 server.retransmission_received()
             elif method == b"CANCEL" and invite_key(request) in self._invite_servers:
                 self._cancel_received(request, flow, key)
-            elif self._is_full():
+            elif self._is_full(request):
                 self._reject(request, flow)
             else:
                 server = self._serve_other(request, flow, key)
                 self.user.request_received(server, request, flow)
+
+    def knows(self, request: Message) -> bool:
+        """Tell whether a request is a retransmission that a server transaction answers."""
+        if request.method == b"INVITE":
+            return invite_key(request) in self._invite_servers
+        return request_key(request) in self._other_servers
 
     def response_received(self, response: Message, flow: Flow) -> None:
         """Take a response: its client transaction has our branch and the method of its CSeq."""
@@ -221,14 +230,24 @@ class TransactionTable:
         first = self._first_of_merged.get(server.merged_key)
         return first is not None and first is not server
 
-    def _is_full(self) -> bool:
-        return self.servers + self.clients >= self._most
+    def _is_full(self, request: Message) -> bool:
+        alive = self.servers + self.clients
+        return alive >= self._most and (alive >= self._most_begun or not request.to.tag)
 
     def _reject(self, request: Message, flow: Flow) -> None:
-        """Answer 503 without a transaction (8.2.7)."""
         self._counters.overload_rejected += 1
+        self.refuse(request, flow, RETRY_FULL_IN)
+
+    def refuse(self, request: Message, flow: Flow, retry_after: int) -> None:
+        """Answer 503 without a transaction (8.2.7): the same again to a retransmission.
+
+        Args:
+            request: any but ACK.
+            flow: it came on.
+            retry_after: s.
+        """
         response = build_response(request, 503, to_tag=self.stateless_tag)
-        response.append(RETRY_AFTER, RETRY_OVERLOADED_IN)
+        response.append(RETRY_AFTER, b"%d" % retry_after)
         flow.answering(request.via).send(response.encode(), None)
 
     def _invite_server_ended(self, server: Transaction) -> None:

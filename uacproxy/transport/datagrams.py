@@ -16,15 +16,18 @@ from uacproxy.settings import ListenAddress
 from uacproxy.sip.via import Via
 from uacproxy.transport.addresses import address_in_reference
 from uacproxy.transport.inbound import Inbound
+from uacproxy.transport.overload import Queue
 from uacproxy.transport.own_names import OwnNames
-from uacproxy.transport.wire import Address, Wire
+from uacproxy.transport.wire import READ_AT_ONCE, Address, Wire
 
 MAX_WAITING: Final = 1024  # datagrams that wait for room in the kernel's buffer
 MAX_FLOWS: Final = 8192  # remembered; a forgotten one is made anew
+READ_IN_CROWD: Final = 256  # datagrams a wake-up while too much waits: who belongs is sought
 GATHERED: Final = 32  # datagrams sent together: more would save little, and wait longer
 
 Failed = Callable[[], None] | None
 Later = Callable[[float, Callable[[], None]], object]
+Look = Callable[[], tuple[float, float]]
 
 
 @final
@@ -91,6 +94,8 @@ class Datagrams:
         later: Later,
         errors: Callable[[], Iterable[Address]],
         full: Callable[[], None],
+        backlog: Look,
+        queue: Queue,
     ) -> None:
         """Begin with nothing known.
 
@@ -103,6 +108,8 @@ class Datagrams:
             later: calls in a later turn.
             errors: tells which addresses were reported as unreachable.
             full: hears that datagrams wait for room: ``room`` is to be called when there is.
+            backlog: tells what waits in the kernel, see ``Backlog.look``.
+            queue: hears of that.
         """
         self.local: HostPort = (listening.host, listening.port)
         self.is_open = True
@@ -114,6 +121,8 @@ class Datagrams:
         self._later = later
         self._errors = errors
         self._full = full
+        self._backlog = backlog
+        self._queue = queue
         self._flows: dict[object, UdpFlow] = {}  # by where
         self._gathering = False  # while a burst is read, or others want it
         self._octets: list[bytes] = []  # to be sent together, side by side with the next two
@@ -243,9 +252,21 @@ class Datagrams:
         if missed >= 0 and missed != self._missed:
             self._counters.missed += (missed - self._missed) & 0xFFFFFFFF
             self._missed = missed
+        queue = self._queue
+        if len(octets) >= READ_AT_ONCE:
+            self._look_back()
+        elif queue.is_stirred:
+            queue.seen(0.0, 0.0)  # nothing is left waiting
+        self._gathering = True
+        if queue.is_crowded:
+            self._read_in_crowd(octets, wheres)
+        else:
+            self._take(octets, wheres)
+        self.flush()
+
+    def _take(self, octets: list[bytes], wheres: list[object]) -> None:
         flows = self._flows
         inbound = self._inbound
-        self._gathering = True
         for index, one in enumerate(octets):
             where = wheres[index]
             flow = flows.get(where)
@@ -255,7 +276,33 @@ class Datagrams:
             inbound.datagram_received(one, flow)
             if not self.is_open:
                 break
-        self.flush()
+
+    def _read_in_crowd(self, octets: list[bytes], wheres: list[object]) -> None:
+        """Read on, and take what begins something behind all that does not."""
+        had = 0
+        while had < len(octets) < READ_IN_CROWD:
+            had = len(octets)
+            if had % READ_AT_ONCE:
+                break
+            try:
+                self._wire.receive(octets, wheres)
+            except OSError:
+                self.errors_arrived()
+                break
+        self._inbound.burst_begins(self._queue)
+        self._take(octets, wheres)
+        self._inbound.burst_over()
+
+    def _look_back(self) -> None:
+        """Tell the queue what waits behind a full burst."""
+        for _ in range(2):  # the first may meet the error of an earlier datagram
+            try:
+                waited, filled = self._backlog()
+            except OSError:
+                self.errors_arrived()
+                continue
+            self._queue.seen(waited, filled)
+            return
 
     def errors_arrived(self) -> None:
         """Tell whoever sent last to an address that could not be reached."""

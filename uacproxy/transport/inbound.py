@@ -18,6 +18,8 @@ from uacproxy.sip.framing import StreamBroken
 from uacproxy.sip.limits import LimitSettings
 from uacproxy.sip.message import Message
 from uacproxy.sip.parse import MalformedMessage, check_required, parse_message
+from uacproxy.transport.admission import Admission
+from uacproxy.transport.overload import Queue
 
 Deliver = Callable[[Message, Flow], None]
 Reject = Callable[[MalformedMessage, Flow], None]
@@ -41,6 +43,8 @@ class Inbound:
         reject: Reject,
         clock: Clock,
         log: Log,
+        queue: Queue | None = None,
+        admission: Admission | None = None,
     ) -> None:
         """Join the two sides.
 
@@ -54,6 +58,8 @@ class Inbound:
                 its top Via could be read, and is marked. ``message`` is never None.
             clock: for the end of the turn.
             log: hears one traceback a turn of whatever ``deliver`` and ``reject`` raise.
+            queue: what comes waits for the reactor's turn; None where nothing is ever late.
+            admission: asked about requests while a queue is crowded.
         """
         self._limits = limits
         self._counters = counters
@@ -63,6 +69,9 @@ class Inbound:
         self._clock = clock
         self._log = log
         self._logged = False  # a traceback in this turn
+        self._turn = queue
+        self._queue = queue  # by which comes what comes now
+        self._admission = admission
 
     def datagram_received(self, octets: bytes, flow: Flow) -> None:
         """Take one datagram; keep-alives are counted and done with."""
@@ -92,10 +101,45 @@ class Inbound:
                 return
         else:
             mark_source(message, flow)
+            queue = self._queue
+            if queue is not None and queue.is_crowded and self._is_held(message, flow, queue):
+                return
         try:
             self._deliver(message, flow)
         except Exception:  # noqa: BLE001  a mistake of ours must not close the listener
             self._mistake_made()
+
+    # -- while too much waits ----------------------------------------------------------
+
+    def burst_begins(self, queue: Queue) -> None:
+        """Put off, until ``burst_over``, the requests of a crowded queue that begin something."""
+        self._queue = queue
+        if self._admission is not None:
+            self._admission.burst_begins()
+
+    def burst_over(self) -> None:
+        """Hand on, or refuse, what was put off."""
+        queue = self._queue
+        self._queue = self._turn
+        if self._admission is None or queue is None:
+            return
+        for message, flow in self._admission.burst_over():
+            try:
+                if not self._admission.is_refused(message, flow, queue):
+                    self._deliver(message, flow)
+            except Exception:  # noqa: BLE001  as above
+                self._mistake_made()
+
+    def _is_held(self, message: Message, flow: Flow, queue: Queue) -> bool:
+        if self._admission is None:
+            return False
+        try:
+            return self._admission.holds(message, flow, queue)
+        except Exception:  # noqa: BLE001  as above
+            self._mistake_made()
+            return True
+
+    # -- what is no message ------------------------------------------------------------
 
     def stream_broken(self, error: StreamBroken, flow: Flow) -> None:
         """Answer, where its head can be read, the message a stream could not be cut at."""

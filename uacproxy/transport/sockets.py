@@ -19,8 +19,10 @@ from uacproxy.transport.addresses import (
     is_loopback,
     is_wildcard,
 )
+from uacproxy.transport.admission import Admission, IsKnown, Refuse
 from uacproxy.transport.bind import bound_socket, bound_to
 from uacproxy.transport.inbound import Deliver, Inbound, Reject
+from uacproxy.transport.overload import Overload
 from uacproxy.transport.own_names import OwnNames
 from uacproxy.transport.reactor import SocketReactor
 from uacproxy.transport.streams import MESSAGE_TIMEOUT, Streams
@@ -49,6 +51,9 @@ class SocketSet:
         tcp_connect_timeout: float,
         tcp_message_timeout: float = MESSAGE_TIMEOUT,
         connection_lost: Callable[[Target], None] | None = None,
+        overload: Overload,
+        is_known: IsKnown,
+        refuse: Refuse,
     ) -> None:
         """Prepare; no socket is made yet.
 
@@ -66,7 +71,12 @@ class SocketSet:
             tcp_connect_timeout: s to connect.
             tcp_message_timeout: s from the first octet of a message to its last.
             connection_lost: hears of each connection we opened that others ended.
+            overload: says which new requests are refused; its ``seen`` hears of what waits.
+            is_known: see ``Admission``, and so ``refuse``.
         """
+        self.turn = overload.queue()
+        """What waits for the reactor's turn."""
+        self._overload = overload
         self._reactor = reactor
         self._listen = listen
         self._counters = counters
@@ -80,6 +90,8 @@ class SocketSet:
             reject=reject,
             clock=reactor,
             log=log,
+            queue=self.turn,
+            admission=Admission(overload, is_known, refuse),
         )
         self._streams = Streams(
             reactor=reactor,
@@ -126,6 +138,7 @@ class SocketSet:
                     inbound=self._inbound,
                     names=self._names,
                     counters=self._counters,
+                    queue=self._overload.queue(),
                 )
             else:
                 self._streams.listen(made, listening)

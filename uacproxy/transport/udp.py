@@ -7,6 +7,7 @@ are read for one wake-up. What is done with them is in ``datagrams``.
 from __future__ import annotations
 
 import socket
+import time
 from typing import final
 
 from twisted.internet.error import ConnectionDone
@@ -16,9 +17,11 @@ from zope.interface import implementer
 
 from uacproxy.counters import TransportCounters
 from uacproxy.settings import ListenAddress
+from uacproxy.transport.backlog import Backlog
 from uacproxy.transport.datagrams import Datagrams, UdpFlow
 from uacproxy.transport.icmp import ask_for_errors, read_errors
 from uacproxy.transport.inbound import Inbound
+from uacproxy.transport.overload import Queue
 from uacproxy.transport.own_names import OwnNames
 from uacproxy.transport.reactor import SocketReactor
 from uacproxy.transport.wire import Wire
@@ -39,6 +42,7 @@ class UdpListener:
         inbound: Inbound,
         names: OwnNames,
         counters: TransportCounters,
+        queue: Queue,
     ) -> None:
         """Take over a bound, non-blocking socket and start reading.
 
@@ -50,6 +54,7 @@ class UdpListener:
             inbound: takes each datagram with its flow.
             names: answers for sent-by.
             counters: shared with all sockets.
+            queue: of that socket.
         """
         self.listening = listening
         self._socket = bound
@@ -63,6 +68,8 @@ class UdpListener:
             later=reactor.callLater,
             errors=lambda: read_errors(bound),
             full=lambda: reactor.addWriter(self),
+            backlog=Backlog(bound, time.time).look,
+            queue=queue,
         )
         ask_for_errors(bound)
         reactor.addReader(self)
