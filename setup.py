@@ -52,6 +52,7 @@ CORE = (
     "uacproxy/transport/inbound.py",
     "uacproxy/transport/overload.py",
     "uacproxy/transport/own_names.py",
+    "uacproxy/transport/own_uris.py",
     "uacproxy/transport/wire.py",
 )
 
@@ -65,6 +66,9 @@ BY_HAND = {
 }
 if sys.platform == "linux":
     BY_HAND["uacproxy.transport._wire"] = "uacproxy/transport/_wire.c"
+
+# The files of the core call each other directly, not as if another library could step in.
+QUICK_CALLS = ["-fvisibility=hidden", "-fno-plt"] if os.name == "posix" else []
 
 FAILED = (BaseError, CCompilerError, OSError)  # what a build raises; the last: no such compiler
 
@@ -175,6 +179,8 @@ def compiled() -> list[Extension]:
         )
     except SystemExit as error:
         raise CannotCompile("mypy refuses a module, see above") from error
+    for extension in built:
+        extension.extra_compile_args += QUICK_CALLS
     by_hand = [
         Extension(name, [source], extra_compile_args=["-O3"]) for name, source in BY_HAND.items()
     ]

@@ -63,6 +63,7 @@ from uacproxy.transaction.timers import BeatClock
 from uacproxy.transaction.tokens import SystemRandom
 from uacproxy.transport.addresses import family_of
 from uacproxy.transport.overload import Overload
+from uacproxy.transport.own_uris import OwnUris
 from uacproxy.transport.sockets import SocketSet
 from uacproxy.uac.auth_param import AuthSeal
 from uacproxy.uac.contact_user import ContactSeal
@@ -158,22 +159,33 @@ class Parts:
             seconds=time.monotonic,
             log=self.log,
         )
+        self.table = TransactionTable(
+            clock=self.clock,
+            random=self.random,
+            counters=self.transaction_counters,
+            user=_NotYet(),
+            t1=sip.t1,
+            t2=sip.t2,
+            t4=sip.t4,
+            max_transactions=config.limits.max_transactions,
+        )
         self.transports = SocketSet(
             reactor=self._reactor,
             listen=sip.listen,
             advertise=sip.advertise,
             limits=config.limits,
             counters=self.transport_counters,
-            deliver=self._deliver,
+            deliver=self.table.message_received,
             reject=self._reject,
             log=self.log,
             tcp_idle=sip.tcp_idle,
             connection_lost=self._connection_lost,
             tcp_connect_timeout=sip.tcp_connect_timeout,
             overload=self.overload,
-            is_known=self._is_known,
-            refuse=self._refuse,
+            is_known=self.table.knows,
+            refuse=self.table.refuse,
         )
+        self.own_uris = OwnUris(self.transports.names, self._domains)
         self.resolver = self._make_resolver()
         self.tracker = DialogTracker(
             clock=self.clock,
@@ -185,16 +197,6 @@ class Parts:
             lifetime=config.dialog.lifetime,
             max_dialogs=config.limits.max_dialogs,
             is_shared=config.store.url.startswith("redis"),
-        )
-        self.table = TransactionTable(
-            clock=self.clock,
-            random=self.random,
-            counters=self.transaction_counters,
-            user=_NotYet(),
-            t1=sip.t1,
-            t2=sip.t2,
-            t4=sip.t4,
-            max_transactions=config.limits.max_transactions,
         )
         self.sender = RequestSender(
             transports=self.transports,
@@ -251,7 +253,7 @@ class Parts:
         self.registrar = make_registrar(
             config,
             bindings=self.bindings,
-            is_our_domain=self._is_our_domain,
+            is_our_domain=self.own_uris.is_our_domain,
             random=self.random,
             log=self.log,
             in_thread=self._in_thread,
@@ -266,7 +268,7 @@ class Parts:
             auth_username_avp=uac.auth_username_avp,
             auth_password_avp=uac.auth_password_avp,
             accounts=self.registrations if self.registrations.enabled else None,
-            is_ours=self.is_ours,
+            is_ours=self.own_uris.is_ours,
             track=self._track,
             set_dialog_variable=self._set_dialog_variable,
             counters=self.proxy_counters,
@@ -306,7 +308,7 @@ class Parts:
             script=script,
             find_local=self._find_local,
             own_calls=self.own_calls,
-            is_ours=self.is_ours,
+            is_ours=self.own_uris.is_ours,
             account_way=self.registrations.way,
             bridge=self.calls,
             route_mark=None if uac.restore_codec == "kamailio" else RouteMark(keys),
@@ -366,35 +368,8 @@ class Parts:
 
     # -- the work of others, in one place ----------------------------------------------
 
-    def _deliver(self, message: Message, flow: Flow) -> None:
-        if message.status:
-            self.table.response_received(message, flow)
-        else:
-            self.table.request_received(message, flow)
-
-    def _is_known(self, request: Message) -> bool:
-        return self.table.knows(request)
-
-    def _refuse(self, request: Message, flow: Flow, retry_after: int) -> None:
-        self.table.refuse(request, flow, retry_after)
-
     def _reject(self, error: Any, flow: Flow) -> None:
         self.core.malformed(error, flow)
-
-    def is_ours(self, uri: Uri) -> bool:
-        """Tell whether a URI names this service: an address it listens on, or a domain of ours."""
-        if not uri.is_sip:
-            return False
-        if self.transports.is_ours(uri.host, uri.port, uri.transport):
-            return True
-        if not self._is_our_domain(uri.host):
-            return False
-        return uri.port is None or any(
-            uri.port == listening.port for listening in self.transports.local_addresses
-        )
-
-    def _is_our_domain(self, host: bytes) -> bool:
-        return host in self._domains or self.transports.is_ours(host, None, None)
 
     def _find_local(self, uri: Uri) -> list[Destination]:
         return [

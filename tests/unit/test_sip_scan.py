@@ -65,6 +65,12 @@ def spoiled(octets: bytes) -> st.SearchStrategy[bytes]:
     return st.lists(places, max_size=3).map(apply)
 
 
+def test_a_message_of_many_fields_is_read_step_by_step() -> None:
+    octets = b"ACK sip:a@b SIP/2.0\r\n" + b"X-Own: 1\r\n" * 129 + b"\r\n"
+    assert scan.split(octets, (65535, 256, 8192, 16)) is None
+    assert parse.parse_message(octets).names == [b"x-own"] * 129
+
+
 def parts(message: Message) -> tuple[object, ...]:
     return (
         *(message.start, message.method, message.request_uri, message.status, message.reason),

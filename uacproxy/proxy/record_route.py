@@ -63,8 +63,6 @@ def _undo_strict_routing(request: Message) -> None:
 
 def take_own_maddr(request: Message, came_on: Flow, is_ours: IsOurs) -> None:
     """Take a maddr off the Request-URI that names the very listener it came in by (16.4)."""
-    if request.request_uri.lower().find(b"maddr") < 0:
-        return
     uri = request.uri
     maddr = uri.param(b"maddr")
     if maddr is None or not uri.is_sip:

@@ -8,8 +8,9 @@ is no protection against the parties themselves, who know it.
 
 from __future__ import annotations
 
+from binascii import hexlify
 from hashlib import blake2b
-from typing import Final, final
+from typing import Any, Final, final
 
 from uacproxy.sip.message import Message
 from uacproxy.sip.uri import Uri
@@ -24,15 +25,17 @@ MOST_KEPT: Final = 4096  # marks remembered; a forgotten one is computed again
 class RouteMark:
     """Makes and checks marks; the first key makes, all are accepted."""
 
-    __slots__ = ("_keys", "_made")
+    __slots__ = ("_begun", "_made")
 
     def __init__(self, keys: list[bytes]) -> None:
-        self._keys = keys
+        self._begun: list[Any] = [
+            blake2b(digest_size=_LENGTH, key=key, person=_PERSON) for key in keys
+        ]
         self._made: dict[bytes, bytes] = {}  # what recent marks are of: most ACKs come soon
 
     def mark(self, call_id: bytes, caller_tag: bytes) -> bytes:
         """Return the mark for a request that may begin a dialog."""
-        made = _mark(self._keys[0], call_id, caller_tag)
+        made = _mark(self._begun[0], call_id, caller_tag)
         self._remember(made, call_id + b"\n" + caller_tag)
         return made
 
@@ -49,9 +52,9 @@ class RouteMark:
             for tag in tags:
                 if known == call_id + b"\n" + tag:
                     return True
-        for key in self._keys:
+        for begun in self._begun:
             for tag in tags:
-                if given == _mark(key, call_id, tag):
+                if given == _mark(begun, call_id, tag):
                     self._remember(given, call_id + b"\n" + tag)
                     return True
         return False
@@ -62,6 +65,7 @@ class RouteMark:
         self._made[mark] = of
 
 
-def _mark(key: bytes, call_id: bytes, tag: bytes) -> bytes:
-    made = blake2b(call_id + b"\n" + tag, digest_size=_LENGTH, key=key, person=_PERSON)
-    return made.hexdigest().encode("ascii")
+def _mark(begun: Any, call_id: bytes, tag: bytes) -> bytes:
+    made = begun.copy()
+    made.update(call_id + b"\n" + tag)
+    return hexlify(made.digest())

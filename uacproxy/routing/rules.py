@@ -48,16 +48,30 @@ class _Rule:
     __slots__ = (
         "_account",
         "_action",
+        "_assert_identity",
         "_auth_source",
         "_auth_to_caller",
         "_conditions",
+        "_hide_caller",
+        "_is_bridge",
+        "_reg_lookup",
+        "_replace_from",
+        "_replace_to",
         "_settings",
         "_targets",
+        "_track",
     )
 
     def __init__(self, settings: RuleSettings) -> None:
         self._settings = settings
         self._conditions = _conditions(settings)
+        self._reg_lookup: bool = settings.reg_lookup
+        self._track: bool = settings.track
+        self._replace_from = settings.replace_from
+        self._replace_to = settings.replace_to
+        self._assert_identity = settings.assert_identity
+        self._hide_caller = settings.hide_caller
+        self._is_bridge = settings.bridge is not None
         self._auth_source = "" if settings.auth is None else settings.auth.words
         self._auth_to_caller = "" if settings.auth_caller is None else settings.auth_caller.words
         self._account = ""
@@ -81,20 +95,19 @@ class _Rule:
         for holds in self._conditions:
             if not holds(ctx):
                 return None
-        settings = self._settings
-        if settings.reg_lookup and not ctx.uac.reg_match():
+        if self._reg_lookup and not ctx.uac.reg_match():
             return None
-        if settings.track and not ctx.in_dialog:
+        if self._track and not ctx.in_dialog:
             ctx.track_dialog()
-        if settings.replace_from is not None:
-            self._replace(ctx, ctx.uac.replace_from, settings.replace_from)
-        if settings.replace_to is not None:
-            self._replace(ctx, ctx.uac.replace_to, settings.replace_to)
-        if settings.assert_identity is not None:
-            told = settings.assert_identity
+        if self._replace_from is not None:
+            self._replace(ctx, ctx.uac.replace_from, self._replace_from)
+        if self._replace_to is not None:
+            self._replace(ctx, ctx.uac.replace_to, self._replace_to)
+        if self._assert_identity is not None:
+            told = self._assert_identity
             ctx.uac.assert_identity(told.who.uri, told.who.display or "", told.style)
-        if settings.hide_caller is not None:
-            policy = str(settings.hide_caller)
+        if self._hide_caller is not None:
+            policy = str(self._hide_caller)
             unmet = ctx.uac.unmet_privacy(policy)
             if unmet:
                 return Reply(500, f"Privacy not available: {unmet}")
@@ -105,7 +118,7 @@ class _Rule:
         if self._action is not None:
             return self._action
         targets = [ctx.expand(target) for target in self._targets]
-        return Relay(*targets) if settings.bridge is None else Bridge(*targets)
+        return Bridge(*targets) if self._is_bridge else Relay(*targets)
 
     def _replace(self, ctx: RouteContext, replace: Callable[..., bool], what: Replacement) -> None:
         """Replace an identity; one that was to be hidden never leaves as it came."""

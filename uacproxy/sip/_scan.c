@@ -57,10 +57,12 @@ packed(PyObject **parts, int many)
 
 /* -- names of fields ------------------------------------------------------------------- */
 
+#define MOST_LINES 128 /* of a usual message */
 #define SLOTS 512 /* a power of two, several times the number of names */
 
 typedef struct {
     PyObject *spelled; /* lower case */
+    PyObject *usual;   /* as we write it, NULL for a compact form */
     PyObject *name;    /* canonical */
     long bit;          /* in Message.present, 0 for most */
 } Known;
@@ -70,13 +72,18 @@ static PyObject *methods[16];
 static PyObject *transports[8];
 static PyObject *empty;
 
+/* Four octets and the length tell the names apart well enough; the case does not count. */
 static unsigned
 hash_of(const char *at, Py_ssize_t length)
 {
-    unsigned hash = 2166136261u;
-    for (Py_ssize_t i = 0; i < length; i++)
-        hash = (hash ^ (unsigned char)lower(at[i])) * 16777619u;
-    return hash ^ (hash >> 15);
+    if (length == 0)
+        return 0;
+    unsigned hash = (unsigned)length;
+    hash = hash * 31 + ((unsigned char)at[0] | 0x20);
+    hash = hash * 31 + ((unsigned char)at[length / 3] | 0x20);
+    hash = hash * 31 + ((unsigned char)at[length - length / 3 - 1] | 0x20);
+    hash = hash * 31 + ((unsigned char)at[length - 1] | 0x20);
+    return hash ^ (hash >> 9);
 }
 
 static const Known *
@@ -89,6 +96,9 @@ known_name(const char *at, Py_ssize_t length)
         if (PyBytes_GET_SIZE(found->spelled) != length)
             continue;
         const char *spelled = PyBytes_AS_STRING(found->spelled);
+        if (found->usual != NULL &&
+            memcmp(PyBytes_AS_STRING(found->usual), at, (size_t)length) == 0)
+            return found;
         Py_ssize_t i = 0;
         while (i < length && lower(at[i]) == spelled[i])
             i++;
@@ -129,7 +139,8 @@ keep_shared(PyObject **among, int many, PyObject *list)
 }
 
 PyDoc_STRVAR(know_doc, "know(names, methods, transports)\n--\n\n"
-"Take spellings in lower case with canonical name and bit, and words met often.");
+"Take spellings in lower case, each with how we write the name, the canonical name and\n"
+"its bit, and words met often.");
 
 static PyObject *
 know(PyObject *self, PyObject *args)
@@ -144,14 +155,17 @@ know(PyObject *self, PyObject *args)
     }
     memset(known, 0, sizeof known);
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
-        PyObject *spelled, *name;
+        PyObject *spelled, *usual, *name;
         long bit;
-        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(names, i), "SSl", &spelled, &name, &bit))
+        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(names, i), "SSSl", &spelled, &usual, &name, &bit))
             return NULL;
+        if (PyBytes_GET_SIZE(usual) != PyBytes_GET_SIZE(spelled))
+            usual = NULL;
         unsigned slot = hash_of(PyBytes_AS_STRING(spelled), PyBytes_GET_SIZE(spelled));
         while (known[slot & (SLOTS - 1)].spelled != NULL)
             slot++;
-        known[slot & (SLOTS - 1)] = (Known){Py_NewRef(spelled), Py_NewRef(name), bit};
+        known[slot & (SLOTS - 1)] = (Known){
+            Py_NewRef(spelled), Py_XNewRef(usual), Py_NewRef(name), bit};
     }
     keep_shared(methods, 16, words);
     keep_shared(transports, 8, protocols);
@@ -239,13 +253,13 @@ split(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
         Py_RETURN_NONE;
 
     PyObject *start = NULL, *method = NULL, *uri = NULL, *reason = NULL, *body = NULL;
-    PyObject *names = PyList_New(0), *lines = PyList_New(0), *found = NULL;
+    PyObject *names = NULL, *lines = NULL, *found = NULL;
+    PyObject *named[MOST_LINES], *kept[MOST_LINES]; /* in order; the lists are made at the end */
+    Py_ssize_t many = 0;
     long status = 0, present = 0, body_length = -1;
     Py_ssize_t opens = 0;
     const char *at = octets, *end = octets + length;
     int usual = 0;
-    if (names == NULL || lines == NULL)
-        goto done;
     for (;;) {
         const char *feed = memchr(at, '\n', (size_t)(end - at));
         if (feed == NULL || feed == at || feed[-1] != '\r')
@@ -275,7 +289,7 @@ split(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
             continue;
         }
         const char *colon = memchr(at, ':', (size_t)line_length);
-        if (colon == NULL || colon == at || PyList_GET_SIZE(lines) >= max_fields)
+        if (colon == NULL || colon == at || many >= max_fields || many == MOST_LINES)
             goto done;
         const Known *name = known_name(at, colon - at);
         PyObject *line, *canonical;
@@ -301,12 +315,13 @@ split(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
             canonical = lowered(at, colon - at);
         }
         line = PyBytes_FromStringAndSize(at, line_length);
-        int failed = canonical == NULL || line == NULL || PyList_Append(names, canonical) < 0 ||
-                     PyList_Append(lines, line) < 0;
-        Py_XDECREF(canonical);
-        Py_XDECREF(line);
-        if (failed)
+        if (canonical == NULL || line == NULL) {
+            Py_XDECREF(canonical);
+            Py_XDECREF(line);
             goto done;
+        }
+        named[many] = canonical;
+        kept[many++] = line;
         at = feed + 1;
     }
     if (body_length > end - at)
@@ -314,8 +329,16 @@ split(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     if (body_length < 0)
         body_length = (long)(end - at);
     body = body_length ? PyBytes_FromStringAndSize(at, body_length) : Py_NewRef(empty);
-    if (body == NULL || method == NULL || uri == NULL || reason == NULL)
+    names = PyList_New(many);
+    lines = PyList_New(many);
+    if (body == NULL || method == NULL || uri == NULL || reason == NULL || names == NULL ||
+        lines == NULL)
         goto done;
+    for (Py_ssize_t i = 0; i < many; i++) {
+        PyList_SET_ITEM(names, i, named[i]);
+        PyList_SET_ITEM(lines, i, kept[i]);
+    }
+    many = 0;
     usual = 1;
     found = PyTuple_New(9);
     if (found != NULL) {
@@ -326,6 +349,10 @@ split(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
         return found;
     }
 done:
+    for (Py_ssize_t i = 0; i < many; i++) {
+        Py_DECREF(named[i]);
+        Py_DECREF(kept[i]);
+    }
     Py_XDECREF(start);
     Py_XDECREF(method);
     Py_XDECREF(uri);
@@ -474,7 +501,8 @@ via(PyObject *self, PyObject *given)
     return packed(parts, 8);
 }
 
-PyDoc_STRVAR(address_doc, "address(value)\n--\n\nReturn (display, uri, head_end, tag), or None.");
+PyDoc_STRVAR(address_doc, "address(value)\n--\n\n"
+"Return (display_end, uri_begin, head_end, tag) of a value with brackets, or None.");
 
 static PyObject *
 address(PyObject *self, PyObject *given)
@@ -502,6 +530,8 @@ address(PyObject *self, PyObject *given)
     const char *display = raw;
     Py_ssize_t display_length = less - raw;
     trim(&display, &display_length);
+    if (display_length > 0 && display != raw)
+        Py_RETURN_NONE;
     if (quoted_end != NULL) {
         if (display_length != quoted_end - raw)
             Py_RETURN_NONE;
@@ -526,8 +556,8 @@ address(PyObject *self, PyObject *given)
                 Py_RETURN_NONE;
     }
     PyObject *parts[4] = {
-        PyBytes_FromStringAndSize(display, display_length),
-        PyBytes_FromStringAndSize(less + 1, greater - less - 1),
+        PyLong_FromSsize_t(display_length),
+        PyLong_FromSsize_t(less + 1 - raw),
         PyLong_FromSsize_t(tail - raw),
         PyBytes_FromStringAndSize(tag, tag_length),
     };

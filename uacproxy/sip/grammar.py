@@ -219,7 +219,7 @@ def parse_params(raw: bytes) -> list[tuple[bytes, bytes | None]]:
 
 def escape_parameter(octets: bytes) -> bytes:
     """Return ``octets`` as a URI parameter's value: ``%HH`` for what may not stand there."""
-    if not octets.translate(None, _IN_PARAMETERS):
+    if octets.isalnum() or not octets.translate(None, _IN_PARAMETERS):
         return octets
     parts = [b"%c" % one if one in _IN_PARAMETERS else b"%%%02X" % one for one in octets]
     return b"".join(parts)

@@ -31,19 +31,46 @@ _DISPLAY: Final = TOKEN + WHITE + BEYOND_ASCII  # beyond ASCII: not in 25.1, but
 
 @final
 class NameAddr:
-    """One address as written: ``raw == head + tail``."""
+    """One address as written: ``raw == head + tail``; of most nobody reads more than the tag."""
 
-    __slots__ = ("bracketed", "display", "head_end", "raw", "tag", "uri")
+    __slots__ = (
+        "_display_begin",
+        "_display_end",
+        "_uri_begin",
+        "bracketed",
+        "head_end",
+        "raw",
+        "tag",
+    )
 
     def __init__(
-        self, raw: bytes, display: bytes, uri: bytes, bracketed: bool, head_end: int, tag: bytes
+        self,
+        raw: bytes,
+        display_begin: int,
+        display_end: int,
+        uri_begin: int,
+        bracketed: bool,
+        head_end: int,
+        tag: bytes,
     ) -> None:
         self.raw = raw
-        self.display = display  # quotes kept, no white space around
-        self.uri = uri  # no brackets
         self.bracketed = bracketed
         self.head_end = head_end
         self.tag = tag  # b"" when absent
+        self._display_begin = display_begin
+        self._display_end = display_end
+        self._uri_begin = uri_begin
+
+    @property
+    def display(self) -> bytes:
+        """Return the display name, quotes kept, no white space around; b"" when absent."""
+        return self.raw[self._display_begin : self._display_end]
+
+    @property
+    def uri(self) -> bytes:
+        """Return the URI without brackets."""
+        end = self.head_end
+        return self.raw[self._uri_begin : end - 1 if self.bracketed else end]
 
     @property
     def head(self) -> bytes:
@@ -84,7 +111,7 @@ def parse_name_addr(raw: bytes) -> NameAddr:
     """
     found = scan.address(raw)
     if found is not None:
-        return NameAddr(raw, found[0], found[1], True, found[2], found[3])
+        return NameAddr(raw, 0, found[0], found[1], True, found[2], found[3])
     return parse_slowly(raw)
 
 
@@ -111,7 +138,9 @@ def parse_slowly(raw: bytes) -> NameAddr:
     if not uri or len(uri.translate(None, WHITE)) != len(uri):
         raise ParseError("white space in an address")
     head_end = greater + 1
-    return NameAddr(raw, display, uri, True, head_end, find_tag(raw, head_end))
+    begin = raw.find(display)
+    tag = find_tag(raw, head_end)
+    return NameAddr(raw, begin, begin + len(display), less + 1, True, head_end, tag)
 
 
 def _is_bare(raw: bytes, less: int) -> bool:
@@ -126,7 +155,7 @@ def _parse_bare(raw: bytes) -> NameAddr:
     uri = raw[:end].rstrip(WHITE)
     if not uri or QUESTION in uri or COMMA in uri or len(uri.translate(None, WHITE)) != len(uri):
         raise ParseError("address needs brackets")
-    return NameAddr(raw, b"", uri, False, len(uri), find_tag(raw, len(uri)))
+    return NameAddr(raw, 0, 0, 0, False, len(uri), find_tag(raw, len(uri)))
 
 
 def find_tag(raw: bytes, start: int) -> bytes:

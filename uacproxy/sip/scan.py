@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from uacproxy.sip.names import HAS_VIA, ONLY_ONCE, VIA, spellings
+from uacproxy.sip.names import HAS_VIA, ONLY_ONCE, VIA, spelling, spellings
 
 Split = Callable[
     [bytes, object],
@@ -19,7 +19,7 @@ Split = Callable[
 Value = Callable[[bytes], bytes | None]
 CSeqParts = Callable[[bytes], tuple[int, bytes] | None]
 ViaParts = Callable[[bytes], tuple[bytes, bytes, bytes, int, bytes, bytes, bytes, int] | None]
-AddressParts = Callable[[bytes], tuple[bytes, bytes, int, bytes] | None]
+AddressParts = Callable[[bytes], tuple[int, int, int, bytes] | None]
 UriParts = Callable[
     [bytes],
     tuple[bytes, bytes, bytes | None, bytes, int, list[tuple[bytes, bytes]], bytes] | None,
@@ -42,7 +42,9 @@ def _functions() -> tuple[Split, Value, CSeqParts, ViaParts, AddressParts, UriPa
     except ImportError:
         return _not_built, _not_built, _not_built, _not_built, _not_built, _not_built
     bits = {**ONLY_ONCE, VIA: HAS_VIA}
-    known = [(spelled, name, bits.get(name, 0)) for spelled, name in spellings().items()]
+    known = [
+        (spelled, spelling(name), name, bits.get(name, 0)) for spelled, name in spellings().items()
+    ]
     _scan.know(tuple(known), METHODS, TRANSPORTS)
     return _scan.split, _scan.value, _scan.cseq, _scan.via, _scan.address, _scan.uri
 
@@ -57,6 +59,6 @@ cseq: Final = _FOUND[2]
 via: Final = _FOUND[3]
 """From a Via value to its parts: see ``via.parse_via``."""
 address: Final = _FOUND[4]
-"""From a name-addr to display, URI, end of the head and tag: see ``name_addr``."""
+"""From a name-addr to end of display, begin of URI, end of head, and tag: see ``name_addr``."""
 uri: Final = _FOUND[5]
 """From a SIP URI to its parts: see ``uri.parse_uri``."""

@@ -96,6 +96,13 @@ class TransactionTable:
 
     # -- from the network --------------------------------------------------------------
 
+    def message_received(self, message: Message, flow: Flow) -> None:
+        """Take whatever has come."""
+        if message.status:
+            self.response_received(message, flow)
+        else:
+            self.request_received(message, flow)
+
     def request_received(self, request: Message, flow: Flow) -> None:
         """Take a request: answer what is known, make a server transaction of what is new.
 

@@ -25,6 +25,18 @@ _ANY_TRANSPORT: Final = b""
 
 
 @final
+class _Asked:
+    """A name that is ours: most responses carry the same one."""
+
+    __slots__ = ("host", "port", "transport")
+
+    def __init__(self, host: bytes, port: int, transport: bytes) -> None:
+        self.host = host
+        self.port = port
+        self.transport = transport
+
+
+@final
 class OwnNames:
     """The listening addresses as they are bound, and the one advertised instead.
 
@@ -34,15 +46,19 @@ class OwnNames:
     """
 
     def __init__(self, advertise: Address | None, local: LocalAddresses) -> None:
+        self.ports: set[int] = set()  # of the listeners, as bound
         self._advertise = advertise
         self._local = local
         self._exact: set[tuple[bytes, int, bytes]] = set()  # host, port, transport
         self._wildcard: set[tuple[bool, int, bytes]] = set()  # is IPv6, port, transport
         self._answers: dict[tuple[bytes, int | None, bytes | None], bool] = {}
+        self._last: _Asked | None = None
 
     def add(self, listening: ListenAddress) -> None:
         """Note an address a socket is bound to; its port is the real one."""
         self._answers.clear()
+        self._last = None
+        self.ports.add(listening.port)
         for transport in (listening.transport, _ANY_TRANSPORT):
             if is_wildcard(listening.host):
                 self._wildcard.add((":" in listening.host, listening.port, transport))
@@ -74,6 +90,10 @@ class OwnNames:
             port: None is the default of ``transport``.
             transport: as in Via; None fits a listener of any transport.
         """
+        last = self._last
+        if last is not None and host == last.host and port == last.port:
+            if transport == last.transport:
+                return True
         asked = (host, port, transport)
         known = self._answers.get(asked)
         if known is None:
@@ -82,6 +102,8 @@ class OwnNames:
                 if len(self._answers) >= MAX_ANSWERS:
                     self._answers.clear()
                 self._answers[asked] = known
+        if known and not self._wildcard and port is not None and transport is not None:
+            self._last = _Asked(host, port, transport)
         return known
 
     def _find(self, host: bytes, port: int | None, transport: bytes | None) -> bool:

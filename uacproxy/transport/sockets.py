@@ -81,11 +81,11 @@ class SocketSet:
         self._listen = listen
         self._counters = counters
         self._addresses = LocalAddresses(reactor.seconds)
-        self._names = OwnNames(advertise, self._addresses)
+        self.names = OwnNames(advertise, self._addresses)
         self._inbound = Inbound(
             limits=limits,
             counters=counters,
-            is_ours=self._names.is_ours,
+            is_ours=self.names.is_ours,
             deliver=deliver,
             reject=reject,
             clock=reactor,
@@ -96,7 +96,7 @@ class SocketSet:
         self._streams = Streams(
             reactor=reactor,
             inbound=self._inbound,
-            names=self._names,
+            names=self.names,
             limits=limits,
             counters=counters,
             idle=tcp_idle,
@@ -128,7 +128,7 @@ class SocketSet:
             return fail(error)
         for asked, made in bound:
             listening = bound_to(asked, made)
-            self._names.add(listening)
+            self.names.add(listening)
             if listening.transport == b"UDP":
                 self._udp[listening] = UdpListener(
                     made,
@@ -136,7 +136,7 @@ class SocketSet:
                     listening,
                     reactor=self._reactor,
                     inbound=self._inbound,
-                    names=self._names,
+                    names=self.names,
                     counters=self._counters,
                     queue=self._overload.queue(),
                 )
@@ -224,7 +224,7 @@ class SocketSet:
 
     def is_ours(self, host: bytes, port: int | None, transport: bytes | None) -> bool:
         """Tell whether a URI or sent-by names one of our listeners; see ``OwnNames``."""
-        return self._names.is_ours(host, port, transport)
+        return self.names.is_ours(host, port, transport)
 
     def _nearest(self, listening: Iterable[ListenAddress], host: str) -> ListenAddress | None:
         fitting = [each for each in listening if (":" in each.host) == (":" in host)]

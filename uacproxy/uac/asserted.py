@@ -287,7 +287,7 @@ def _addresses(message: Message, name: bytes, bare_has_no_tail: bool) -> list[Na
         except ParseError:
             continue
         if bare_has_no_tail and not address.bracketed and address.tail:
-            address = NameAddr(part, b"", part, False, len(part), b"")
+            address = NameAddr(part, 0, 0, 0, False, len(part), b"")
         found.append(address)
     return found
 

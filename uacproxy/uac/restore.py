@@ -50,7 +50,7 @@ def direction(route: Uri, request: Message) -> bool:
     if not ftag:
         return True
     tag = request.from_.tag
-    return not tag or ftag in (tag, escape_parameter(tag))
+    return not tag or ftag == tag or ftag == escape_parameter(tag)
 
 
 def restore_request(

@@ -178,12 +178,12 @@ class SealedCodec:
         value = route.param(self._from_name if is_from else self._to_name)
         if value is None:
             hidden = route.param(_HID)
-            if hidden is not None and hidden.find(_F if is_from else _T) >= 0:
+            if hidden is not None and (_F if is_from else _T)[0] in hidden:
                 raise RestoreFailed("missing")
             return b""
         tag = request.from_.tag if toward_callee else request.to.tag
         opened = self._open(value, replaced, request.call_id, tag)
-        middle = 2 + int.from_bytes(opened[:2], "big")
+        middle = 2 + opened[0] * 256 + opened[1]
         return opened[middle:] if toward_callee else opened[2:middle]
 
     def _seal(
