@@ -112,7 +112,8 @@ class Application:
             if parts.shards is not None:
                 self._every(LEASE_BEAT, parts.shards.beat)
                 self._shares = True
-            self._pulse(self._beat_registrations)
+            beats = self._pulse(self._beat_registrations)
+            parts.registrations.tell_earlier(beats.within)
         calm_collector()
         for warning in warnings(config):
             self.log.warn("{warning}", warning=warning)

@@ -115,8 +115,20 @@ class Store(Protocol):
     keeps writes queued and answers reads with None.
     """
 
-    def put(self, space: str, key: bytes, value: bytes, expires_at_utc: float) -> None:
-        """Write or overwrite; ``expires_at_utc`` is seconds of the epoch."""
+    def put(
+        self,
+        space: str,
+        key: bytes,
+        value: bytes,
+        expires_at_utc: float,
+        *,
+        may_wait: bool = False,
+    ) -> None:
+        """Write or overwrite; ``expires_at_utc`` is seconds of the epoch.
+
+        ``may_wait`` lets it take part in a later batch, within a second: a killed process
+        has lost it then, and nobody else sees it before.
+        """
 
     def delete(self, space: str, key: bytes) -> None:
         """Forget the key; an unknown key is no error."""

@@ -445,7 +445,15 @@ class SlowStore:
     def __init__(self) -> None:
         self.waiting: list[Callable[[bytes | None], None]] = []
 
-    def put(self, space: str, key: bytes, value: bytes, expires_at_utc: float) -> None:
+    def put(
+        self,
+        space: str,
+        key: bytes,
+        value: bytes,
+        expires_at_utc: float,
+        *,
+        may_wait: bool = False,
+    ) -> None:
         """Keep nothing."""
 
     def delete(self, space: str, key: bytes) -> None:

@@ -49,7 +49,15 @@ class Shared:
         else:
             self._store.get(space, key, then)
 
-    def put(self, space: str, key: bytes, value: bytes, expires_at_utc: float) -> None:
+    def put(
+        self,
+        space: str,
+        key: bytes,
+        value: bytes,
+        expires_at_utc: float,
+        *,
+        may_wait: bool = False,
+    ) -> None:
         self._store.put(space, key, value, expires_at_utc)
         self._written.append((space, key))
 

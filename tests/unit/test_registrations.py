@@ -38,8 +38,9 @@ from uacproxy.uac.account import Account
 from uacproxy.uac.registration import Registration
 from uacproxy.uac.registration_event import RegistrationEvent
 from uacproxy.uac.registration_history import MOST_ENTRIES
+from uacproxy.uac.registration_schedule import BUSY_BEAT, LONGEST_BEAT, QUIET_BEAT
 from uacproxy.uac.registration_states import RegistrationState as State
-from uacproxy.uac.registrations import BUSY_BEAT, QUIET_BEAT, RegistrationTable
+from uacproxy.uac.registrations import RegistrationTable
 from uacproxy.uac.settings import UacSettings
 
 BEAT = 1.0  # s
@@ -542,7 +543,17 @@ def test_beats_are_wanted_sooner_while_a_rate_holds_something_up() -> None:
     bench.let(0.1)
     assert bench.table.next_beat_in() == BUSY_BEAT
     bench.let(5.0)
-    assert bench.table.next_beat_in() == QUIET_BEAT
+    assert bench.table.next_beat_in() == LONGEST_BEAT
+
+
+def test_whoever_beats_is_told_of_a_deadline_before_the_next_beat() -> None:
+    bench = Bench(ok(), beat=0.05)
+    bench.let(1.0)
+    wanted: list[float] = []
+    bench.table.tell_earlier(wanted.append)
+    assert bench.table.next_beat_in() == LONGEST_BEAT
+    bench.table.put(account("u2"))
+    assert wanted == [pytest.approx(QUIET_BEAT)]
 
 
 def test_the_rate_in_all_is_shared_by_registrars_in_turn() -> None:

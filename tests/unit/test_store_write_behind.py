@@ -12,7 +12,7 @@ from tests.support.log import KeptLog
 from uacproxy.errors import OwnMistake, StoreUnavailable, UacproxyError
 from uacproxy.store.pending import Batch
 from uacproxy.store.trouble import Trouble
-from uacproxy.store.write_behind import MAX_BATCH, RETRY_IN, WriteBehind
+from uacproxy.store.write_behind import MAX_BATCH, MAY_WAIT, RETRY_IN, WriteBehind
 
 INTERVAL = 0.1  # s
 AWAY = StoreUnavailable("the disk is away")
@@ -52,8 +52,8 @@ class Bench:
     def refuse(self, error: UacproxyError = AWAY) -> None:
         self._failed(error)
 
-    def put(self, key: bytes, value: bytes) -> None:
-        self.writes.put("space", key, value, 2000.0)
+    def put(self, key: bytes, value: bytes, *, may_wait: bool = False) -> None:
+        self.writes.put("space", key, value, 2000.0, may_wait=may_wait)
 
     def seen(self, key: bytes) -> bytes | None:
         write = self.writes.find("space", key)
@@ -69,6 +69,25 @@ def test_writes_of_one_interval_reach_the_medium_together_the_last_of_a_key_alon
     bench.accept()
     assert bench.medium == {("space", b"a"): b"3", ("space", b"b"): b"2"}
     assert len(bench.given) == 1
+    assert not bench.clock.getDelayedCalls()
+
+
+def test_a_write_that_may_wait_does_so_for_a_second_or_goes_with_one_that_may_not() -> None:
+    bench = Bench()
+    bench.put(b"a", b"1", may_wait=True)
+    bench.clock.advance(MAY_WAIT / 2)
+    bench.put(b"b", b"2", may_wait=True)
+    assert bench.given == []
+    bench.clock.advance(MAY_WAIT / 2)
+    bench.accept()
+    assert set(bench.medium) == {("space", b"a"), ("space", b"b")}
+    bench.put(b"c", b"3", may_wait=True)
+    bench.put(b"d", b"4")
+    bench.put(b"e", b"5", may_wait=True)
+    bench.clock.advance(INTERVAL)
+    bench.accept()
+    assert set(bench.medium) == {("space", key) for key in (b"a", b"b", b"c", b"d", b"e")}
+    assert len(bench.given) == 2
     assert not bench.clock.getDelayedCalls()
 
 

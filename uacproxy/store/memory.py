@@ -40,7 +40,15 @@ class MemoryStore:
         """Return how many keys are held, expired ones included until they are swept."""
         return sum(len(values) for values in self._spaces.values())
 
-    def put(self, space: str, key: bytes, value: bytes, expires_at_utc: float) -> None:
+    def put(
+        self,
+        space: str,
+        key: bytes,
+        value: bytes,
+        expires_at_utc: float,
+        *,
+        may_wait: bool = False,
+    ) -> None:
         """Write or overwrite; ``expires_at_utc`` is seconds of the epoch."""
         values = self._spaces.get(space)
         if values is None:

@@ -133,8 +133,16 @@ class RedisStore:
         """Return how many writes are not known to have reached Redis."""
         return len(self._writes)
 
-    def put(self, space: str, key: bytes, value: bytes, expires_at_utc: float) -> None:
-        """Write or overwrite; ``expires_at_utc`` is seconds of the epoch."""
+    def put(
+        self,
+        space: str,
+        key: bytes,
+        value: bytes,
+        expires_at_utc: float,
+        *,
+        may_wait: bool = False,
+    ) -> None:
+        """Write or overwrite; nothing waits longer, since other instances read it."""
         if self._is_open:
             self._writes.put(space, key, value, expires_at_utc)
 

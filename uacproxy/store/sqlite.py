@@ -94,10 +94,18 @@ class SqliteStore:
         """Return how many writes are not known to be in the file."""
         return len(self._writes)
 
-    def put(self, space: str, key: bytes, value: bytes, expires_at_utc: float) -> None:
+    def put(
+        self,
+        space: str,
+        key: bytes,
+        value: bytes,
+        expires_at_utc: float,
+        *,
+        may_wait: bool = False,
+    ) -> None:
         """Write or overwrite; ``expires_at_utc`` is seconds of the epoch."""
         if self._is_open:
-            self._writes.put(space, key, value, expires_at_utc)
+            self._writes.put(space, key, value, expires_at_utc, may_wait=may_wait)
 
     def delete(self, space: str, key: bytes) -> None:
         """Forget the key; an unknown key is no error."""

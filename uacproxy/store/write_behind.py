@@ -16,6 +16,7 @@ from uacproxy.store.trouble import Trouble
 
 MAX_BATCH: Final = 2000  # keys
 RETRY_IN: Final = 1.0  # s
+MAY_WAIT: Final = 1.0  # s, for writes that are in no hurry
 
 WriteBatch = Callable[[Batch, Callable[[], None], Callable[[UacproxyError], None]], None]
 
@@ -39,6 +40,7 @@ class WriteBehind:
         self._trouble = trouble
         self._pending = PendingWrites(max_pending)
         self._timer: Timer | None = None
+        self._is_in_hurry = True  # the timer is not that of writes that may wait
         self._is_overdue = False  # an interval ended while a batch was with the medium
         self._is_held = False
         self._drained: Callable[[], None] | None = None
@@ -47,13 +49,21 @@ class WriteBehind:
         """Return how many writes are not known to be on the medium."""
         return len(self._pending)
 
-    def put(self, space: str, key: bytes, value: bytes, expires_at_utc: float) -> None:
-        """Queue a value."""
-        self._add(space, key, Write(value, expires_at_utc))
+    def put(
+        self,
+        space: str,
+        key: bytes,
+        value: bytes,
+        expires_at_utc: float,
+        *,
+        may_wait: bool = False,
+    ) -> None:
+        """Queue a value; one that ``may_wait`` goes with the next that may not, if that is soon."""
+        self._add(space, key, Write(value, expires_at_utc), may_wait)
 
     def delete(self, space: str, key: bytes) -> None:
         """Queue a delete."""
-        self._add(space, key, Write(None, 0.0))
+        self._add(space, key, Write(None, 0.0), False)
 
     def find(self, space: str, key: bytes) -> Write | None:
         """Return the newest write of a key that may not be on the medium yet."""
@@ -83,12 +93,20 @@ class WriteBehind:
         if not self._pending.is_taken:
             self._drain_on()
 
-    def _add(self, space: str, key: bytes, write: Write) -> None:
+    def _add(self, space: str, key: bytes, write: Write, may_wait: bool) -> None:
         if self._pending.add(space, key, write):
             self._trouble.dropped()
+        if may_wait:
+            if self._timer is None:
+                self._start_timer(max(MAY_WAIT, self._flush_interval_s))
+                self._is_in_hurry = False
+            return
+        if not self._is_in_hurry:
+            self._stop_timer()
         self._start_timer(self._flush_interval_s)
 
     def _start_timer(self, delay: float) -> None:
+        self._is_in_hurry = True
         if self._timer is None and not self._is_held and self._drained is None:
             self._timer = self._clock.callLater(delay, self._timer_due)
 

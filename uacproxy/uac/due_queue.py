@@ -56,6 +56,11 @@ class DueQueue:
             self._planned += 1
             self._plan_page(self._pages.pop(page, []), page, now)
 
+    def next_due(self) -> float:
+        """Return when to ask for what is due, s on the clock's time: little too early at worst."""
+        begins = self._planned * self._page  # the next page, which may be full
+        return min(begins, self._heap[0][0]) if self._heap else begins
+
     def take_due(self, now: float) -> Registration | None:
         """Remove and return one that is due, None when there is none."""
         while self._heap and self._heap[0][0] <= now:

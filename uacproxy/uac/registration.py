@@ -64,6 +64,7 @@ class Registration:
         "deadline",
         "granted",
         "history",
+        "is_renewed",
         "made_at_utc",
         "others",
         "series",
@@ -88,6 +89,7 @@ class Registration:
         self.history = b""
         self.granted = 0  # s
         self.bound_until = 0.0  # s on the clock's time; 0.0: no binding
+        self.is_renewed = False  # the last grant found a binding there
         self.others = 0  # Contacts of others the registrar listed last
         self.waits_for_turn = False  # to send
         self._wiring = wiring
@@ -474,6 +476,7 @@ class Registration:
             counters.granted += 1
             self._failures = 0
             self._refusals = 0
+            self.is_renewed = self.is_bound
             self.granted = judgement.granted
             self.others = judgement.others
             self.bound_until = self._sent_at + judgement.granted

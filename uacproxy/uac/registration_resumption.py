@@ -139,8 +139,14 @@ class Resumption:
         else:
             self._disabled.discard(l_uuid)
 
-    def remember(self, registration: Registration) -> None:
-        """Write how an account stands, in the store's next batch."""
+    def remember(self, registration: Registration, *, may_wait: bool = False) -> None:
+        """Write how an account stands, in the store's next batch.
+
+        A renewal ``may_wait``. Who is killed before it is written goes on from the record
+        before, whose binding is still valid and whose refresh is late, so it is made within
+        ``LATE_WITHIN`` s; CSeq and nonce count are set far enough on for that one request
+        (``RegisterSeries.resume``).
+        """
         if self._store is None or self._index.get(registration.account.l_uuid) is not registration:
             return
         bound = registration.is_bound
@@ -159,6 +165,7 @@ class Resumption:
                 self._requests.contact_of(registration) if self._is_shared else b"",
                 registration.account.l_uuid in self._disabled,
             ),
+            may_wait=may_wait,
         )
 
     def written_again(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import final
+from typing import Final, final
 
 from uacproxy.ports import Clock, Random
 from uacproxy.uac.due_queue import DueQueue
@@ -18,6 +18,10 @@ from uacproxy.uac.registration import Registration
 from uacproxy.uac.registration_pace import Pace
 from uacproxy.uac.registration_states import RegistrationState
 from uacproxy.uac.settings import UacSettings
+
+BUSY_BEAT: Final = 0.05  # s between two beats, while something waits for its turn
+QUIET_BEAT: Final = 0.2  # s; refreshes that come due meanwhile leave together
+LONGEST_BEAT: Final = 0.5  # s, while nothing is due
 
 
 @final
@@ -43,6 +47,9 @@ class Schedule:
         settle: Callable[[Registration], None],
         proceed: Callable[[Registration], None],
     ) -> None:
+        self.wanted_by: Callable[[float], object] | None = None
+        """Hears that a beat is wanted in so many s, earlier than ``next_beat_in`` said last."""
+        self._beat_at = clock.seconds()  # the next beat, as planned
         self._clock = clock
         self._settle = settle
         rates = [float(rate) for rate in (settings.reg_rate, settings.reg_rate_per_registrar)]
@@ -70,8 +77,12 @@ class Schedule:
         if registration.in_flight:
             self._under_way[registration] = deadline
             self._under_way.move_to_end(registration)  # all of them last equally long
-        else:
-            self._due.push(deadline, registration)
+            return
+        self._due.push(deadline, registration)
+        if deadline + QUIET_BEAT < self._beat_at:
+            self._beat_at = deadline + QUIET_BEAT
+            if self.wanted_by is not None:
+                self.wanted_by(self._beat_at - self._clock.seconds())
 
     def changed(self, registration: Registration) -> None:
         """Hear of a transition."""
@@ -114,10 +125,14 @@ class Schedule:
                 self._settle(registration)
         self.send_due()
 
-    @property
-    def is_waiting(self) -> bool:
-        """Tell whether something is due that no rate has let leave yet."""
-        return self._pace.is_waiting
+    def next_beat_in(self) -> float:
+        """Return when to beat again, s; ``wanted_by`` hears of what comes to be due earlier."""
+        now = self._clock.seconds()
+        wait = BUSY_BEAT
+        if not self._pace.is_waiting:
+            wait = max(QUIET_BEAT, min(LONGEST_BEAT, self._due.next_due() - now))
+        self._beat_at = now + wait
+        return wait
 
     def send_due(self) -> None:
         """Do what is due, as far as the rates allow."""

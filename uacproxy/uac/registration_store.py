@@ -67,10 +67,10 @@ class RegistrationStore:
         self._now_utc = now_utc
         self.corrupt = 0  # records that could not be read
 
-    def save(self, l_uuid: str, known: Recollection) -> None:
-        """Write one account, in the store's next batch."""
+    def save(self, l_uuid: str, known: Recollection, *, may_wait: bool = False) -> None:
+        """Write one account, in the store's next batch, or in one a little later."""
         until = max(known.bound_until_utc, known.next_at_utc, self._now_utc()) + KEPT_FOR
-        self._store.put(SPACE, octets_of(l_uuid), encode(known), until)
+        self._store.put(SPACE, octets_of(l_uuid), encode(known), until, may_wait=may_wait)
 
     def forget(self, l_uuid: str) -> None:
         """Drop the record of an account that is gone."""

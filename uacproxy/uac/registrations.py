@@ -30,7 +30,7 @@ from uacproxy.uac.registration_leaving import LeavingBindings
 from uacproxy.uac.registration_lookup import RegistrationLookup
 from uacproxy.uac.registration_release import Release
 from uacproxy.uac.registration_resumption import Resumption
-from uacproxy.uac.registration_schedule import Schedule
+from uacproxy.uac.registration_schedule import BUSY_BEAT, QUIET_BEAT, Schedule
 from uacproxy.uac.registration_shards import RegistrationShards
 from uacproxy.uac.registration_states import IN_FLIGHT, RegistrationState
 from uacproxy.uac.registration_store import Recollection
@@ -38,8 +38,6 @@ from uacproxy.uac.registration_wiring import RegistrationWiring
 from uacproxy.uac.send import UNANSWERED, Sender
 from uacproxy.uac.settings import UacSettings
 
-BUSY_BEAT: Final = 0.05  # s between two beats, while something waits for its turn
-QUIET_BEAT: Final = 0.2  # s; refreshes that come due meanwhile leave together
 MOST_LEAVING_AT_ONCE: Final = 50  # bindings that a beat begins to take back
 MISTAKEN_FOR: Final = 60.0  # s until one that met a mistake of ours is tried again
 LATE_FOR: Final = 1.0  # s until one is due again whose lease was late
@@ -257,10 +255,16 @@ class RegistrationTable(RegistrationLookup):
 
     def next_beat_in(self) -> float:
         """Return when the next beat is wanted, s."""
-        is_busy = self._schedule.is_waiting or self._leaving.is_waiting
+        wait = self._schedule.next_beat_in()
+        if self._leaving.is_waiting:
+            wait = BUSY_BEAT
         if self._shards is not None:
-            is_busy = is_busy or self._shards.is_waiting
-        return BUSY_BEAT if is_busy else QUIET_BEAT
+            wait = min(wait, BUSY_BEAT if self._shards.is_waiting else QUIET_BEAT)
+        return wait
+
+    def tell_earlier(self, wanted_by: Callable[[float], object]) -> None:
+        """Have told in how many s a beat is wanted, where that is before ``next_beat_in``."""
+        self._schedule.wanted_by = wanted_by
 
     def connection_lost(self, target: Target) -> None:
         """Register again whoever is registered over a connection that broke (RFC 5626 4.3).
@@ -325,7 +329,8 @@ class RegistrationTable(RegistrationLookup):
             if last is not None and last.status == UNANSWERED and last.target is not None:
                 self._schedule.silent(registration)
             if event.after is not RegistrationState.ELSEWHERE:
-                self._resumption.remember(registration)
+                renewed = event.after is RegistrationState.REGISTERED and registration.is_renewed
+                self._resumption.remember(registration, may_wait=renewed)
         if self._index.get(registration.account.l_uuid) is registration:
             target = registration.series.target if registration.is_online else None
             self._index.inbound.place(registration.account.l_uuid, target)
