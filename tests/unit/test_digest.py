@@ -214,3 +214,32 @@ def test_what_is_encoded_reads_back(realm: bytes, nonce: bytes, opaque: bytes, s
     challenge = one(Challenge(realm=realm, nonce=nonce, opaque=opaque, stale=stale).encode())
     assert (challenge.realm, challenge.nonce) == (realm, nonce)
     assert (challenge.opaque, challenge.stale) == (opaque, stale)
+
+
+_VALUE = st.text('aZ0-_ .:;=,\\"\t\x7fé', max_size=6).map(lambda text: text.encode())
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.sampled_from([b"realm", b"nonce", b"opaque", b"qop"]), _VALUE).map(
+                lambda pair: pair[0] + b'="' + pair[1] + b'"'
+            ),
+            st.sampled_from([b"algorithm=MD5", b'qop="auth"', b"stale=true", b'algorithm="MD5"']),
+        ),
+        max_size=5,
+    ),
+    st.sampled_from([b", ", b","]),
+)
+def test_a_usual_challenge_is_read_like_any_other(parts: list[bytes], comma: bytes) -> None:
+    value = b"Digest " + comma.join([b'realm="r"', b'nonce="n"', *parts])
+    for one in (value, b"Digest " + comma.join(parts)):
+        found = [
+            [getattr(challenge, name) for name in Challenge.__slots__]
+            for challenge in read_challenges(one)
+        ]
+        anyhow = [
+            [getattr(challenge, name) for name in Challenge.__slots__]
+            for challenge in read_challenges(b" " + one)  # which is not usual
+        ]
+        assert found == anyhow

@@ -123,6 +123,47 @@ def test_a_cseq_that_was_sent_and_not_noted_is_not_sent_again() -> None:
     assert service.bench.registrar.requests[0].call_id
 
 
+class Hasty(MemoryStore):
+    """A store of a process that is killed before what may wait is written."""
+
+    waiting = 0
+
+    def put(
+        self,
+        space: str,
+        key: bytes,
+        value: bytes,
+        expires_at_utc: float,
+        *,
+        may_wait: bool = False,
+    ) -> None:
+        if may_wait:
+            self.waiting += 1
+        else:
+            super().put(space, key, value, expires_at_utc)
+
+
+def test_renewals_may_wait_and_one_that_was_lost_is_made_again_soon_as_a_later_request() -> None:
+    service = Service(challenged_or_ok)
+    service.store = Hasty(lambda: service.clock.seconds() + EPOCH)
+    service.start(challenge(b"n1"), ok(expires=60))
+    service.let(5.0)
+    assert (len(service.store._spaces[SPACE]), service.store.waiting) == (1, 0)
+    while service.store.waiting < 1:
+        service.let(1.0)
+    last = service.bench.registrar.requests[-1]
+    service.killed_for(1.0)
+    service.start(ok(expires=60))
+    assert service.bench.state() is State.REGISTERED
+    assert service.bench.requests == []
+    service.let(6.0)
+    (again,) = service.bench.registrar.requests
+    assert again.cseq.number > last.cseq.number
+    given, before = credentials_of(again), credentials_of(last)
+    assert given is not None and before is not None
+    assert int(given.nc, 16) > int(before.nc, 16)
+
+
 def test_a_refresh_that_came_due_while_nobody_was_here_is_sent_soon() -> None:
     service = Service(ok(expires=600))
     service.let(5.0)

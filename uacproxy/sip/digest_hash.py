@@ -39,6 +39,10 @@ def _known_algorithms() -> dict[bytes, Algorithm]:
     return known
 
 
+MOST_REGISTRARS: Final = 256
+_OF_REGISTRARS: Final[dict[tuple[bytes, bytes], bytes]] = {}  # H(A2) by hash and URI
+
+
 _ALGORITHMS: Final[dict[bytes, Algorithm]] = _known_algorithms()
 
 
@@ -88,10 +92,25 @@ def compute_response(
     """
     if algorithm.is_session:
         ha1 = hash_hex(algorithm, b"%b:%b:%b" % (ha1, nonce, cnonce))
-    a2 = method + b":" + uri
-    if qop == AUTH_INT:
-        a2 = a2 + b":" + hash_hex(algorithm, body)
-    ha2 = hash_hex(algorithm, a2)
+    if method == b"REGISTER" and qop != AUTH_INT:
+        ha2 = _ha2_of_register(algorithm, uri)
+    else:
+        a2 = method + b":" + uri
+        if qop == AUTH_INT:
+            a2 = a2 + b":" + hash_hex(algorithm, body)
+        ha2 = hash_hex(algorithm, a2)
     if qop:
         return hash_hex(algorithm, b":".join([ha1, nonce, nc, cnonce, qop, ha2]))
     return hash_hex(algorithm, b":".join([ha1, nonce, ha2]))
+
+
+def _ha2_of_register(algorithm: Algorithm, uri: bytes) -> bytes:
+    """Return H(REGISTER:uri): the registrars of many accounts are few."""
+    key = (algorithm.hash_name, uri)
+    known = _OF_REGISTRARS.get(key)
+    if known is None:
+        known = hash_hex(algorithm, b"REGISTER:" + uri)
+        if len(_OF_REGISTRARS) >= MOST_REGISTRARS:
+            _OF_REGISTRARS.clear()
+        _OF_REGISTRARS[key] = known
+    return known

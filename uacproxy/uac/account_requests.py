@@ -66,7 +66,7 @@ class AccountRequests:
     def contact_of(self, registration: Registration) -> bytes:
         """Return the URI an account is registered with; b"" where no REGISTER can be made."""
         try:
-            return self.of(registration.account, registration.series.public).contact.raw
+            return self.of(registration.account, registration.series.public).contact_raw
         except BadRow:
             return b""
 

@@ -202,6 +202,7 @@ def authorize_ahead(
     attempts: Attempts | None = None,
     beside: Sequence[Authorized] = (),
     only_asked: bool = False,
+    cnonce: bytes = b"",
 ) -> list[Authorized]:
     """Answer before being asked, with the nonces this peer gave earlier (RFC 7616 3.6).
 
@@ -219,6 +220,7 @@ def authorize_ahead(
         only_asked: answer for kinds of requests alone that were challenged before. Who asks
             at some need not take the answers out of others, and they would go on to the
             far end.
+        cnonce: b"" makes one of the secret, the nonce and the request.
     """
     given: list[Authorized] = []
     for credential in credentials:
@@ -233,7 +235,9 @@ def authorize_ahead(
             if any(one.name == known.name and one.realm == challenge.realm for one in beside):
                 continue
             nc = nonces.next_nc(credential.username, peer, known.name, challenge)
-            answered = build_authorization(request, known.name, challenge, credential, nc=nc)
+            answered = build_authorization(
+                request, known.name, challenge, credential, nc=nc, cnonce=cnonce
+            )
             if attempts is not None:
                 attempts.keep(answered, challenge, credential)
             given.append(answered)

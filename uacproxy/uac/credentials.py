@@ -19,7 +19,7 @@ from uacproxy.uac.settings import parse_credential as parse_line
 class Credential:
     """A username with a password or an HA1 for one realm, or for any (realm b"")."""
 
-    __slots__ = ("_ha1", "_ha1_hash", "_ha1s", "_password", "realm", "username")
+    __slots__ = ("_computed", "_ha1", "_ha1_hash", "_ha1s", "_password", "realm", "username")
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class Credential:
         self._ha1 = ha1.lower()
         self._ha1_hash = ha1_algorithm.removesuffix(b"-sess").upper()
         self._ha1s = {} if ha1s is None else ha1s
+        self._computed: tuple[bytes, bytes, bytes] | None = None  # hash, realm, HA1
 
     def fits(self, realm: bytes) -> bool:
         """Tell whether this is a credential for ``realm``."""
@@ -70,7 +71,12 @@ class Credential:
             return known
         if self._ha1:
             return self._ha1
-        return compute_ha1(algorithm, self.username, realm, self._password)
+        computed = self._computed
+        if computed is None or computed[0] != algorithm.hash_name or computed[1] != realm:
+            ha1 = compute_ha1(algorithm, self.username, realm, self._password)
+            computed = (algorithm.hash_name, realm, ha1)
+            self._computed = computed
+        return computed[2]
 
     def __repr__(self) -> str:
         """Show everything but the secret."""

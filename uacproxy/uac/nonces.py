@@ -47,7 +47,14 @@ class NonceBook:
         return len(self._entries)
 
     def remember(
-        self, username: bytes, peer: bytes, name: bytes, challenge: Challenge, kind: bytes = b""
+        self,
+        username: bytes,
+        peer: bytes,
+        name: bytes,
+        challenge: Challenge,
+        kind: bytes = b"",
+        *,
+        nc: int = 0,
     ) -> None:
         """Note a challenge in place of the realm's former one; the same nonce keeps its count.
 
@@ -57,6 +64,7 @@ class NonceBook:
             name: of the field to answer in.
             challenge: what was asked.
             kind: of the request that was challenged, from ``kind_of``.
+            nc: uses so far of a nonce that is new to the book.
         """
         key = (username, peer)
         known = self._entries.get(key)
@@ -67,6 +75,7 @@ class NonceBook:
                 self._entries.popitem(last=False)
         self._entries.move_to_end(key)
         fresh = KnownNonce(name, challenge)
+        fresh.nc = nc
         for at, old in enumerate(known):
             if old.name == name and old.challenge.realm == challenge.realm:
                 if old.challenge.nonce == challenge.nonce:

@@ -195,7 +195,13 @@ class RegisterExchange:
             given = self._with_earlier_answers(request, answer)
             self._ahead = False
         else:
-            given = authorize_ahead(request, self._credentials, nonces=self._nonces, peer=PEER)
+            given = authorize_ahead(
+                request,
+                self._credentials,
+                nonces=self._nonces,
+                peer=PEER,
+                cnonce=self._random.token(),
+            )
             self._ahead = len(given) > 0
         for one in given:
             request.append(one.name, one.value)

@@ -16,7 +16,7 @@ from typing import Final, final
 from uacproxy.errors import ParseError
 from uacproxy.settings import ListenAddress, parse_listen
 from uacproxy.sip.build import build_request
-from uacproxy.sip.grammar import octets_of
+from uacproxy.sip.grammar import ALPHANUM, octets_of
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import (
     CALL_ID,
@@ -37,7 +37,11 @@ LINE: Final = b"line"
 TRANSPORT: Final = b"transport"
 FIRST_CSEQ: Final = 10
 
+MOST_SHARED: Final = 1000  # URIs that many accounts have alike, parsed once
+
 _MAX_FORWARDS: Final = b"70"
+_PLAIN: Final = ALPHANUM + b"-_."  # a user of these needs no second look in a URI
+_SHARED: Final[dict[bytes, Uri]] = {}
 
 
 @final
@@ -49,11 +53,12 @@ class RegisterRequest:
     """
 
     __slots__ = (
+        "_contact",
         "_contact_params",
         "_supported",
         "_user_agent",
         "address_of_record",
-        "contact",
+        "contact_raw",
         "contact_user",
         "instance",
         "is_outbound",
@@ -88,20 +93,21 @@ class RegisterRequest:
         user = octets_of(account.r_username)
         self.l_uuid = l_uuid
         self.request_uri = b"sip:" + domain
-        _parse(account, "r_domain", self.request_uri)
+        self.next_hop = _parse(account, "r_domain", self.request_uri)
         self.address_of_record = self.request_uri
         if user:
-            self.address_of_record = _with_user(account, "r_username", user, domain).raw
-        self.contact = _contact_of(account, octets_of(account.contact_addr or contact_addr))
+            self.address_of_record = _with_user(account, "r_username", user, domain)
+        contact_addr = account.contact_addr or contact_addr
+        self._contact: Uri | None = None
+        self.contact_raw = _contact_of(account, octets_of(contact_addr))
         if public:
-            self.contact = parse_uri(with_host(self.contact, public))
+            self.contact_raw = with_host(parse_uri(self.contact_raw), public)
         self.contact_user = octets_of(account.contact_user)
-        self.next_hop = parse_uri(self.request_uri)
         if account.auth_proxy:
             self.next_hop = _parse(account, "auth_proxy", octets_of(account.auth_proxy))
         transport = octets_of(account.settings.transport)
         if transport and self.next_hop.param(TRANSPORT) is None and not self.next_hop.headers:
-            self.next_hop = parse_uri(self.next_hop.raw + b";transport=" + transport)
+            self.next_hop = _shared(self.next_hop.raw + b";transport=" + transport)
         self.socket = _socket_of(account)
         self._user_agent = user_agent
         self.is_outbound = outbound
@@ -114,6 +120,15 @@ class RegisterRequest:
             tags.append(b"outbound")
             self._contact_params = b';reg-id=1;+sip.instance="<' + self.instance + b'>"'
         self._supported = b", ".join(tags)
+
+    @property
+    def contact(self) -> Uri:
+        """Return the Contact's URI."""
+        contact = self._contact
+        if contact is None:
+            contact = parse_uri(self.contact_raw)
+            self._contact = contact
+        return contact
 
     def build(
         self,
@@ -148,11 +163,11 @@ class RegisterRequest:
         ]
         if self._user_agent:
             fields.append((USER_AGENT, self._user_agent))
-        contact = b"<" + self.contact.raw + b">"
+        contact = b"<" + self.contact_raw + b">"
         if not plain:
             contact += self._contact_params
         fields.append((CONTACT, contact))
-        if old_contact and old_contact != self.contact.raw:
+        if old_contact and old_contact != self.contact_raw:
             fields.append((CONTACT, b"<" + old_contact + b">;expires=0"))
         if self._supported and not (plain and self.is_outbound):
             fields.append((SUPPORTED, self._supported))
@@ -184,8 +199,8 @@ def _socket_of(account: Account) -> ListenAddress | None:
         raise BadRow(account.l_uuid, "socket", str(error)) from None
 
 
-def _contact_of(account: Account, contact_addr: bytes) -> Uri:
-    """Return our Contact's URI; it must read back as what it was made of."""
+def _contact_of(account: Account, contact_addr: bytes) -> bytes:
+    """Return our Contact's URI; it reads back as what it was made of."""
     l_uuid = octets_of(account.l_uuid)
     if not contact_addr:
         raise BadRow(account.l_uuid, "contact_addr", "is empty, and so is reg_contact_addr")
@@ -198,20 +213,42 @@ def _contact_of(account: Account, contact_addr: bytes) -> Uri:
         raise BadRow(account.l_uuid, "contact_addr", "has a line parameter or headers already")
     user = octets_of(account.contact_user)
     plain = _with_user(account, "contact_user", user, contact_addr)
-    contact = _parse(account, "l_uuid", plain.raw + b";line=" + l_uuid)
+    contact = _sip(account, "l_uuid", plain + b";line=" + l_uuid)
     if contact.param(LINE) != l_uuid or contact.headers:
         raise BadRow(account.l_uuid, "l_uuid", "cannot be a parameter of a SIP URI")
-    return contact
+    return contact.raw
 
 
-def _with_user(account: Account, column: str, user: bytes, rest: bytes) -> Uri:
-    uri = _parse(account, column, b"sip:" + user + b"@" + rest)
-    if uri.user != user:
+def _with_user(account: Account, column: str, user: bytes, rest: bytes) -> bytes:
+    """Return the URI of a user at what is a URI without one."""
+    uri = b"sip:" + user + b"@" + rest
+    is_plain = not user.translate(None, _PLAIN) and b"@" not in rest
+    if not is_plain and _sip(account, column, uri).user != user:
         raise BadRow(account.l_uuid, column, "cannot be the user of a SIP URI")
     return uri
 
 
+def _shared(uri: bytes) -> Uri:
+    """Return a URI that other accounts have too."""
+    known = _SHARED.get(uri)
+    if known is None:
+        known = parse_uri(uri)
+        if len(_SHARED) >= MOST_SHARED:
+            _SHARED.clear()
+        _SHARED[uri] = known
+    return known
+
+
 def _parse(account: Account, column: str, uri: bytes) -> Uri:
+    """Return a column's URI, which other accounts have too."""
+    known = _SHARED.get(uri)
+    if known is not None and known.scheme == SIP:
+        return known
+    _sip(account, column, uri)
+    return _shared(uri)
+
+
+def _sip(account: Account, column: str, uri: bytes) -> Uri:
     try:
         parsed = parse_uri(uri)
     except ParseError as error:

@@ -137,6 +137,8 @@ def _contacts(response: Message) -> list[NameAddr]:
 
 
 def _rank(contact: NameAddr, request: RegisterRequest) -> int:
+    if contact.uri == request.contact_raw:
+        return _EXACT
     try:
         uri = contact.address
     except ParseError:
@@ -162,7 +164,7 @@ def _rank_by_line(uri: Uri, request: RegisterRequest) -> int:
 
 
 def _mismatch(request: RegisterRequest, others: list[str]) -> str:
-    ours = readable(request.contact.raw)
+    ours = readable(request.contact_raw)
     if not others:
         return f"the answer lists no Contact, not ours either: {ours}"
     named = ", ".join(others[:MOST_NAMED])

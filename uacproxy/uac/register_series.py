@@ -100,17 +100,16 @@ class RegisterSeries:
         book = NonceBook(1)
         for kept in self.nonces:
             for challenge in read_challenges(kept.challenge)[:1]:
-                book.remember(username, PEER, kept.name, challenge)
-                for known in book.known(username, PEER):
-                    if known.name == kept.name and known.challenge.nonce == challenge.nonce:
-                        known.nc = kept.nc
+                book.remember(username, PEER, kept.name, challenge, nc=kept.nc)
         return book
 
     def keep_nonces(self, username: bytes, book: NonceBook) -> None:
         """Keep what a book holds after an exchange, the newest first to be kept."""
         kept: list[KeptNonce] = []
+        before = [one.challenge for one in self.nonces]
         for known in book.known(username, PEER)[-MOST_NONCES:]:
-            encoded = known.challenge.encode()
+            raw = known.challenge.raw
+            encoded = raw if raw in before else known.challenge.encode()
             if len(encoded) <= LONGEST_CHALLENGE:
                 kept.append(KeptNonce(known.name, encoded, known.nc))
         self.nonces = tuple(kept)

@@ -8,6 +8,9 @@ from uacproxy.ports import Log, Target
 from uacproxy.uac.account import Account
 from uacproxy.uac.registration_states import IN_FLIGHT, RegistrationState
 
+_STEP: Final = "account {l_uuid}: {before} -> {after}: {status} {why}; "
+_STEP_ON: Final = _STEP + "next action in {wait:.0f} s"
+_STEP_LAST: Final = _STEP + "nothing more is due"
 _QUIETLY: Final = (RegistrationState.DELAYED, RegistrationState.ELSEWHERE)  # in the log
 
 
@@ -41,13 +44,12 @@ def tell_log(log: Log, event: RegistrationEvent) -> None:
         tell = log.warn  # by a failure, for good
     elif event.after in IN_FLIGHT or event.after in _QUIETLY:
         tell = log.debug
-    wait = event.next_at_utc - event.at_utc
     tell(
-        "account {l_uuid}: {before} -> {after}: {status} {why}; {next}",
+        _STEP_ON if event.next_at_utc else _STEP_LAST,
         l_uuid=event.account.l_uuid,
         before=event.before.word,
         after=event.after.word,
         status=event.status or "-",
         why=event.why,
-        next=f"next action in {wait:.0f} s" if event.next_at_utc else "nothing more is due",
+        wait=event.next_at_utc - event.at_utc,
     )

@@ -24,7 +24,10 @@ class RegistrationState(IntEnum):
     @property
     def word(self) -> str:
         """Return the state as people read it."""
-        return self.name.lower().replace("_", " ")
+        return _WORDS[self]
+
+
+_WORDS: Final = [state.name.lower().replace("_", " ") for state in RegistrationState]
 
 
 class RegistrationInput(IntEnum):

@@ -106,37 +106,71 @@ class RegistrationStore:
 
 
 def encode(known: Recollection) -> bytes:
-    """Return the octets for the store: one JSON object, octets as Latin-1 characters."""
+    """Return the octets for the store: one JSON object, octets as Latin-1 characters.
+
+    It is written by hand, for one is made at each refresh of each account.
+    """
     series = known.series
     last = known.last
-    record = {
-        "version": VERSION,
-        "written": round(known.written_at_utc, 3),
-        "until": round(known.bound_until_utc, 3),
-        "next": round(known.next_at_utc, 3),
-        "granted": known.granted,
-        "failures": known.failures,
-        "refusals": known.refusals,
-        "place": known.place.hex(),
-        "contact": known.contact.decode("latin-1"),
-        "off": known.is_off,
-        "call_id": series.call_id.decode("latin-1"),
-        "from_tag": series.from_tag.decode("latin-1"),
-        "cseq": series.cseq,
-        "min_expires": series.min_expires,
-        "plain": series.is_plain,
-        "public": series.public.decode("latin-1"),
-        "target": _plain(series.target),
-        "service_route": [one.decode("latin-1") for one in series.service_route],
-        "nonces": [
-            [kept.name.decode("latin-1"), kept.challenge.decode("latin-1"), kept.nc]
-            for kept in series.nonces
-        ],
-        "last": None
-        if last is None
-        else [round(last.at_utc, 3), last.status, last.why, _plain(last.target)],
-    }
-    return json.dumps(record, separators=(",", ":")).encode("ascii")
+    nonces = [
+        b"[%b,%b,%d]" % (_quoted(kept.name), _quoted(kept.challenge), kept.nc)
+        for kept in series.nonces
+    ]
+    return _RECORD % (
+        VERSION,
+        known.written_at_utc,
+        known.bound_until_utc,
+        known.next_at_utc,
+        known.granted,
+        known.failures,
+        known.refusals,
+        known.place.hex().encode("ascii"),
+        _quoted(known.contact),
+        _flag(known.is_off),
+        _quoted(series.call_id),
+        _quoted(series.from_tag),
+        series.cseq,
+        series.min_expires,
+        _flag(series.is_plain),
+        _quoted(series.public),
+        _encoded_target(series.target),
+        b",".join([_quoted(one) for one in series.service_route]),
+        b",".join(nonces),
+        b"null" if last is None else _encoded_last(last),
+    )
+
+
+_RECORD: Final = (
+    b'{"version":%d,"written":%.3f,"until":%.3f,"next":%.3f,"granted":%d,"failures":%d,'
+    b'"refusals":%d,"place":"%b","contact":%b,"off":%b,"call_id":%b,"from_tag":%b,"cseq":%d,'
+    b'"min_expires":%d,"plain":%b,"public":%b,"target":%b,"service_route":[%b],"nonces":[%b],'
+    b'"last":%b}'
+)
+_UNESCAPED: Final = bytes(range(0x20, 0x7F)).replace(b"\\", b"")  # but for the quotes
+
+
+def _quoted(octets: bytes) -> bytes:
+    """Return octets as a JSON string."""
+    if octets.translate(None, _UNESCAPED):
+        return json.dumps(octets.decode("latin-1")).encode("ascii")
+    return b'"' + octets.replace(b'"', b'\\"') + b'"'
+
+
+def _flag(value: bool) -> bytes:
+    return b"true" if value else b"false"
+
+
+def _encoded_last(last: LastExchange) -> bytes:
+    why = json.dumps(last.why).encode("ascii")
+    return b"[%.3f,%d,%b,%b]" % (last.at_utc, last.status, why, _encoded_target(last.target))
+
+
+def _encoded_target(target: Target | None) -> bytes:
+    if target is None:
+        return b"null"
+    host = json.dumps(target.host).encode("ascii")
+    transport = _quoted(target.transport)
+    return b"[%b,%b,%d,%b]" % (transport, host, target.port, _flag(target.chosen))
 
 
 def decode(octets: bytes) -> Recollection:
@@ -189,12 +223,6 @@ def _recollection(record: dict[str, Any]) -> Recollection:
 
 def _last(at_utc: object, status: object, why: object, target: object) -> LastExchange:
     return LastExchange(_time(at_utc), _count(status), _text(why), _target(target))
-
-
-def _plain(target: Target | None) -> list[object] | None:
-    if target is None:
-        return None
-    return [target.transport.decode("latin-1"), target.host, target.port, target.chosen]
 
 
 def _target(plain: Any) -> Target | None:
