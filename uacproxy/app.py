@@ -34,6 +34,7 @@ from uacproxy.pulse import Pulse
 from uacproxy.routing.scope import Scope
 from uacproxy.sip.build import build_request
 from uacproxy.sip.names import CALL_ID, CSEQ, FROM, TO
+from uacproxy.transaction.timers import BEAT
 
 LONGEST_REST: Final = 1.0  # s, between two beats of the transactions' timers
 OVERLOAD_BEAT: Final = 1.0  # s, while all is well
@@ -64,6 +65,8 @@ class Application:
         self._started_at = time.monotonic()
         self._loops: list[LoopingCall] = []
         self._pulses: list[Pulse] = []
+        self._beats: Pulse | None = None
+        self._register_at = math.inf  # s on the clock's time: the next beat of registrations
         self._doors: list[IListeningPort] = []
         self._instances = InstanceList(None)
         self._overload_due_at = 0.0  # s, of the next beat of the overload control
@@ -100,8 +103,8 @@ class Application:
             parts.calls.load(lambda: calls_loaded.callback(None))
             await calls_loaded
         await parts.open_sockets()
-        timers = self._pulse(self._beat_timers)
-        parts.clock.wanted_by = timers.within
+        self._beats = self._pulse(self._beat)
+        parts.clock.wanted_by = self._beats.within
         self._pulse(self._beat_overload)
         self._every(SWEEP, self._sweep)
         await self._open_doors()
@@ -112,8 +115,8 @@ class Application:
             if parts.shards is not None:
                 self._every(LEASE_BEAT, parts.shards.beat)
                 self._shares = True
-            beats = self._pulse(self._beat_registrations)
-            parts.registrations.tell_earlier(beats.within)
+            parts.registrations.tell_earlier(self._register_within)
+            self._register_within(0.0)
         calm_collector()
         for warning in warnings(config):
             self.log.warn("{warning}", warning=warning)
@@ -195,15 +198,31 @@ class Application:
 
     # -- what ticks --------------------------------------------------------------------
 
-    def _beat_timers(self) -> float:
+    def _beat(self) -> float:
+        """Do what is due; return in how many s something more will be."""
         clock = self.parts.clock
-        self.parts.transports.together(clock.beat)
-        return clock.next_beat_in(LONGEST_REST)
+        self.parts.transports.together(self._do_what_is_due)
+        rest = min(LONGEST_REST, max(0.0, self._register_at - clock.seconds()))
+        return clock.next_beat_in(rest)
 
-    def _beat_registrations(self) -> float:
-        registrations = self.parts.registrations
-        self.parts.transports.together(registrations.beat)
-        return registrations.next_beat_in()
+    def _do_what_is_due(self) -> None:
+        """Run timers, and registrations in the same turn: few wake-ups, few calls of the kernel."""
+        clock = self.parts.clock
+        clock.beat()
+        now = clock.seconds()
+        if now >= self._register_at - BEAT:  # beats are a little early, never late
+            registrations = self.parts.registrations
+            self._register_at = now + LONGEST_REST  # should the next line fail
+            registrations.beat()
+            self._register_at = now + registrations.next_beat_in()
+
+    def _register_within(self, seconds: float) -> None:
+        """Have the next beat of registrations no later."""
+        at = self.parts.clock.seconds() + seconds
+        if at < self._register_at:
+            self._register_at = at
+            if self._beats is not None:
+                self._beats.within(seconds)
 
     def _pulse(self, work: Callable[[], float]) -> Pulse:
         """Do something again and again, each time after as long as it says."""

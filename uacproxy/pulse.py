@@ -44,9 +44,10 @@ class Pulse:
             self._planned = None
 
     def within(self, seconds: float) -> None:
-        """Bring the next call forward; while at work that is for the work to say."""
-        if self._planned is not None:
-            self._planned.cancel()
+        """Have the next call no later; while at work that is for the work to say."""
+        planned = self._planned
+        if planned is not None and planned.getTime() > self._reactor.seconds() + seconds:
+            planned.cancel()
             self._plan(seconds)
 
     def _plan(self, seconds: float) -> None:

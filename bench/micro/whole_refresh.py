@@ -29,7 +29,7 @@ from uacproxy.parts import Parts
 from uacproxy.transaction.timers import BeatClock
 from uacproxy.uac.account import check_row
 
-BEAT = 0.2  # s
+BEAT = 0.1  # s
 GRANTED = 60  # s
 PASSWORD = "s3cret01"
 

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from uacproxy.errors import ParseError
 from uacproxy.sip.fields import contact_expires, expires_of
-from uacproxy.sip.grammar import split_list
+from uacproxy.sip.grammar import COMMA, split_list
 from uacproxy.sip.message import Message
 from uacproxy.sip.name_addr import NameAddr, parse_name_addr
 from uacproxy.sip.names import CONTACT
@@ -124,10 +124,12 @@ def _contacts(response: Message) -> list[NameAddr]:
     """Return every Contact that can be read; one that cannot spoils no other."""
     found: list[NameAddr] = []
     for value in response.fields(CONTACT):
-        try:
-            parts = split_list(value)
-        except ParseError:
-            parts = [value]
+        parts = [value]
+        if COMMA in value:
+            try:
+                parts = split_list(value)
+            except ParseError:
+                pass
         for part in parts:
             try:
                 found.append(parse_name_addr(part))

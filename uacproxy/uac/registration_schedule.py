@@ -20,7 +20,7 @@ from uacproxy.uac.registration_states import RegistrationState
 from uacproxy.uac.settings import UacSettings
 
 BUSY_BEAT: Final = 0.05  # s between two beats, while something waits for its turn
-QUIET_BEAT: Final = 0.2  # s; refreshes that come due meanwhile leave together
+QUIET_BEAT: Final = 0.1  # s; refreshes that come due meanwhile leave together
 LONGEST_BEAT: Final = 0.5  # s, while nothing is due
 
 
