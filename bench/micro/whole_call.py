@@ -1,10 +1,14 @@
-"""One W1 call in this process: real parts and real sockets, a clock and peers of our own.
+"""One call in this process: real parts and real sockets, a clock and peers of our own.
+
+W1 is the plain trunk call, W1D the same with identities kept by the dialog, W2 the same
+challenged by the provider, a new nonce for each call.
 
 The peers' work is not in the figures: only ``doRead`` of the listener and the beats of the
 clock are timed. Calls come in batches, as datagrams do under load, and time passes between
 batches as it would at ``rate``, so that transactions end as fast as they begin.
 
     python -m bench.micro.whole_call                  # microseconds per call, best of many batches
+    python -m bench.micro.whole_call --workload w2    # or w1d
     python -m bench.micro.whole_call --rate 1000      # 32,000 ended calls in memory, as in service
     valgrind --tool=callgrind --toggle-collect=functools_reduce \
         python -m bench.micro.whole_call --batches 10 # instructions, see CONTRIBUTING.md
@@ -46,12 +50,21 @@ listen = udp:127.0.0.1:0
 url = memory:
 [limits]
 max_transactions = 1000000
+[uac]
+{uac}
 [management]
 amp =
 [rule:trunk]
+{rule}
 replace_from = sip:trunk01@provider.example.net
 relay = sip:127.0.0.1:{port}
 """
+
+WORKLOADS = {  # lines of [uac], of the rule
+    "w1": ("", ""),
+    "w1d": ("restore_dlg = yes", "track = yes"),
+    "w2": ("credential = trunk01:provider.example.net:s3cret01", "auth = trunk01"),
+}
 
 
 class Reactor:
@@ -93,13 +106,15 @@ def fields_of(message: bytes, *names: bytes) -> bytes:
 class Bench:
     """A proxy, a caller and a callee."""
 
-    def __init__(self) -> None:
+    def __init__(self, workload: str) -> None:
+        self.challenges = workload == "w2"
+        uac, rule = WORKLOADS[workload]
         self.caller = peer()
         self.callee = peer()
         self.now = 1000.0
         with tempfile.TemporaryDirectory() as folder:
             ini = Path(folder, "uacproxy.ini")
-            ini.write_text(INI.format(port=self.callee.getsockname()[1]))
+            ini.write_text(INI.format(port=self.callee.getsockname()[1], uac=uac, rule=rule))
             config = read_config(str(ini))
             script = read_script(config)
         self.parts = Parts(config, Reactor())
@@ -145,6 +160,8 @@ class Bench:
         self.read(1 + size // 64)
         invites = [self.callee.recv(65535) for _ in numbers]
         expect(self.caller, b"SIP/2.0 100", size)
+        if self.challenges:
+            invites = self.challenge(numbers, invites)
         for number, invite in zip(numbers, invites, strict=True):
             for response in self.responses(number, invite):
                 self.callee.sendto(response, self.proxy)
@@ -162,6 +179,20 @@ class Bench:
         self.now += passes
         self.beat()
         return self.spent / size / 1000
+
+    def challenge(self, numbers: range, invites: list[bytes]) -> list[bytes]:
+        """Answer INVITEs 407; return those that come with credentials, behind their ACKs."""
+        for number, invite in zip(numbers, invites, strict=True):
+            asked = (
+                b'Proxy-Authenticate: Digest realm="provider.example.net", nonce="a1b2c34242d4e5f6'
+                b'%d", qop="auth", algorithm=MD5, opaque="5ccc069c403ebaf9f0171e9517f40e41"\r\n'
+                % number
+            )
+            status, tag = b"407 Proxy Authentication Required", b";tag=77c%d" % number
+            response = self.answer(status, invite, tag, asked, routed=False)
+            self.callee.sendto(response, self.proxy)
+        self.read(1 + len(invites) // 64)
+        return expect(self.callee, b"INVITE ", len(invites), also=b"ACK ")
 
     def request(self, method: bytes, number: int, port: int, answer: bytes = b"") -> bytes:
         """Return what the caller sends; inside the dialog from its second request on."""
@@ -220,10 +251,11 @@ class Bench:
         body: bytes = b"",
         *,
         server: bool = True,
+        routed: bool = True,
     ) -> bytes:
         """Return a response with the usual fields of the request."""
         head = b"SIP/2.0 " + status + b"\r\n" + fields_of(request, b"Via")
-        if tag:
+        if tag and routed:
             head += fields_of(request, b"Record-Route")
         head += fields_of(request, b"From")
         head += fields_of(request, b"To")[:-2] + tag + b"\r\n"
@@ -262,12 +294,13 @@ def resident() -> float:
 def main() -> int:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workload", choices=WORKLOADS, default="w1")
     parser.add_argument("--batch", type=int, default=20, help="calls side by side")
     parser.add_argument("--batches", type=int, default=300)
     parser.add_argument("--rate", type=float, default=20, help="calls/s of the simulated clock")
     parser.add_argument("--warm", type=float, default=40, help="s of the simulated clock")
     arguments = parser.parse_args()
-    bench = Bench()
+    bench = Bench(arguments.workload)
     passes = arguments.batch / arguments.rate
     warm = int(arguments.warm / passes) + 3  # until as many transactions end as begin
     before = resident()
@@ -280,7 +313,7 @@ def main() -> int:
     figures = sorted(bench.batch(arguments.batch, passes) for _ in range(arguments.batches))
     kind = kind_of_core()
     print(
-        f"whole call, {kind}: best {figures[0]:.1f}, median {figures[len(figures) // 2]:.1f}, "
+        f"whole call {arguments.workload}, {kind}: best {figures[0]:.1f}, median {figures[len(figures) // 2]:.1f}, "
         f"mean {sum(figures) / len(figures):.1f} us; {kept} transactions alive, "
         f"{memory * 1024 / max(1, arguments.rate * 32):.0f} octets a call kept"
     )
