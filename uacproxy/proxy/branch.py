@@ -11,7 +11,7 @@ from typing import Final, Protocol, final
 from uacproxy.dialog.dialog import FORMS_DIALOG
 from uacproxy.errors import PeerError
 from uacproxy.ports import Flow, Target, Timer
-from uacproxy.proxy.credentials import add_ahead, add_answers, peer_of, seal_source
+from uacproxy.proxy.credentials import add_answers, answers_ahead, peer_of, seal_source
 from uacproxy.proxy.forward import finish, most_added, new_branch, over_tcp, prepare
 from uacproxy.proxy.target_set import Destination
 from uacproxy.proxy.wiring import Wiring
@@ -219,6 +219,7 @@ class Branch:
             flow = transports.flow_to(target, self._socket)
             if flow is None:
                 continue
+            self.ahead = self._answers_ahead(target)
             ready: Message | None = None
             if self._may_outgrow(target):
                 ready = self._finished(self._template.branch_copy(), flow)
@@ -247,7 +248,10 @@ class Branch:
         return self._template.length + most_added(self.scope) > limit
 
     def _finished(self, request: Message, flow: Flow) -> Message:
+        """Finish a copy of the template for one flow, with the answers its target gets ahead."""
         wiring = self._wiring
+        if self.ahead:
+            add_answers(wiring, request, self.ahead)
         self._id = new_branch(wiring, self.scope)
         finish(wiring, request, self.scope, flow, self._id, self.shift, self._auth)
         return request
@@ -256,10 +260,8 @@ class Branch:
         """Send on one flow; ``ready`` is what was finished for it to be measured."""
         wiring = self._wiring
         last = not self._has_more and self._fallback is None
-        if ready is None or self.scope.auth_source:
+        if ready is None:
             request = self._template if last else self._template.branch_copy()
-            if self.scope.auth_source:
-                self._answer_ahead(request, target)
             self._finished(request, flow)
         else:
             request = ready
@@ -273,12 +275,14 @@ class Branch:
             self._timer = wiring.clock.callLater(wiring.timer_c, self._timer_c_fired)
         self._client = wiring.table.start_client(request, flow, self.heard, self._id)
 
-    def _answer_ahead(self, request: Message, target: Target) -> None:
-        """Use the nonces that this very target gave earlier."""
+    def _answers_ahead(self, target: Target) -> list[Authorized]:
+        """Answer by the nonces that this very target gave earlier, if it gave any."""
+        if not self.scope.auth_source:
+            return []
         if self.attempts is None:
             self.attempts = Attempts()
-        self.ahead = add_ahead(
-            self._wiring, self.scope, request, target, self.attempts, self.credentials
+        return answers_ahead(
+            self._wiring, self.scope, self._template, target, self.attempts, self.credentials
         )
 
     def failed_with(self, response: Message) -> Failure:
@@ -331,6 +335,7 @@ class Branch:
             if flow is None:
                 self._send_to_next()
             else:
+                self.ahead = self._answers_ahead(fallback)
                 self._send(fallback, flow)
         elif self._has_more and (transport_failed or self._method == b"INVITE"):
             self._send_to_next()  # for others it is too late when timer F has fired

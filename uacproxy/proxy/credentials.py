@@ -16,6 +16,7 @@ from uacproxy.sip.message import Message
 from uacproxy.uac.auth import (
     Attempts,
     Authorized,
+    ahead_taken,
     authorize_ahead,
     learn_next_nonce,
     remove_info,
@@ -32,7 +33,7 @@ def add_answers(wiring: Wiring, request: Message, answers: list[Authorized]) -> 
         request.append(answer.name, answer.value)
 
 
-def add_ahead(
+def answers_ahead(
     wiring: Wiring,
     scope: Scope,
     request: Message,
@@ -51,12 +52,12 @@ def add_ahead(
         beside: answers it carries already.
 
     Returns:
-        What was added.
+        What is to be added, for this target alone.
     """
     nonces = wiring.features.nonces
     if not len(nonces):
         return []
-    ahead = authorize_ahead(
+    return authorize_ahead(
         request,
         wiring.features.sources.of(scope.auth_source, *dialog_of(scope)),
         nonces=nonces,
@@ -65,16 +66,29 @@ def add_ahead(
         beside=beside,
         only_asked=True,
     )
-    add_answers(wiring, request, ahead)
-    return ahead
 
 
 def answers_heard(
-    wiring: Wiring, response: Message, given: list[Authorized], target: Target | None
+    wiring: Wiring,
+    response: Message,
+    asked: list[Authorized],
+    ahead: list[Authorized],
+    target: Target | None,
 ) -> None:
-    """Hear a 2xx to a request with answers of ours; its sender hears nothing of them."""
+    """Hear a 2xx to a request with answers of ours; its sender hears nothing of them.
+
+    Args:
+        wiring: the core's.
+        response: the 2xx.
+        asked: answers that it had asked for.
+        ahead: those it had not.
+        target: who answered; None: nobody known.
+    """
+    given = [*asked, *ahead]
     if target is not None:
-        learn_next_nonce(response, given, wiring.features.nonces, peer_of(target))
+        peer = peer_of(target)
+        ahead_taken(ahead, wiring.features.nonces, peer)
+        learn_next_nonce(response, given, wiring.features.nonces, peer)
     remove_info(response, given)
 
 

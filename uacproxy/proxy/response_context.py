@@ -215,8 +215,7 @@ class ResponseContext:
             self.finished = True
             self._cancel_others(branch, [_ELSEWHERE])
         if branch.credentials or branch.ahead:
-            given = [*branch.credentials, *branch.ahead]
-            answers_heard(self._wiring, response, given, branch.target)
+            answers_heard(self._wiring, response, branch.credentials, branch.ahead, branch.target)
         self._upstream.pass_up(branch, response)
         if first:
             self._let_go(branch)

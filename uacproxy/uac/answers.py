@@ -17,6 +17,7 @@ from uacproxy.uac.auth import (
     Attempts,
     Authorized,
     CredentialRefused,
+    ahead_taken,
     authorize,
     authorize_ahead,
     use_again,
@@ -122,6 +123,11 @@ class RequestAnswers:
             only_asked=True,
         )
         self._is_ahead = bool(self.given)
+
+    def accepted(self) -> None:
+        """Hear a 2xx to the request."""
+        if self._is_ahead:
+            ahead_taken(self.given, self._nonces, self.peer)
 
     def answer(self, request: Message, response: Message) -> bool:
         """Answer a 401 or 407; False where that cannot be, or makes no sense.

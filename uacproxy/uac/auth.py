@@ -185,6 +185,8 @@ def authorize(
     nc = 1
     if nonces is not None:
         nonces.remember(credential.username, peer, name, challenge, kind_of(request))
+        if any(one.name == name and one.realm == challenge.realm for one in ahead):
+            nonces.ahead_refused(credential.username, peer, name, challenge.realm)
         nc = nonces.next_nc(credential.username, peer, name, challenge)
     given = build_authorization(request, name, challenge, credential, nc=nc, cnonce=cnonce)
     if attempts is not None:
@@ -228,7 +230,7 @@ def authorize_ahead(
             challenge = known.challenge
             if credentials.pick(challenge.realm) is not credential:
                 continue
-            if only_asked and kind_of(request) not in known.asked:
+            if known.waits or (only_asked and kind_of(request) not in known.asked):
                 continue
             if not credential.can_answer(usable_algorithm(challenge)):
                 continue  # another secret than the one it was answered with then
@@ -242,6 +244,12 @@ def authorize_ahead(
                 attempts.keep(answered, challenge, credential)
             given.append(answered)
     return given
+
+
+def ahead_taken(ahead: Sequence[Authorized], nonces: NonceBook, peer: bytes) -> None:
+    """Hear a 2xx to a request with answers that nobody had asked for."""
+    for one in ahead:
+        nonces.ahead_taken(one.username, peer, one.name, one.realm)
 
 
 def learn_next_nonce(
@@ -312,7 +320,10 @@ def _pick(
     """Return the challenge to answer, and with what; the module docstring says which."""
     if not challenges:
         raise UnsupportedChallenge("no challenge that can be read")
-    sent = {(one.username, one.realm): one.nonce for one in parse_credentials(request, name)}
+    sent: dict[tuple[bytes, bytes], bytes] = {}
+    if request.has(name):
+        for carried in parse_credentials(request, name):
+            sent[(carried.username, carried.realm)] = carried.nonce
     for one in ahead:
         if one.name == name:
             sent.pop((one.username, one.realm), None)

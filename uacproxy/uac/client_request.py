@@ -108,6 +108,8 @@ class ClientRequest:
     def _heard(self, outcome: SendOutcome) -> None:
         self._sending = None
         response = outcome.response
+        if response is not None and response.status < 300:
+            self._answers.accepted()
         if response is None or not self._answers.answer(self.request, response):
             self.over = True
             self._ended(outcome)

@@ -339,6 +339,7 @@ class SentInvite:
         self.over = True
         self._walk.stop()
         self._stop_timer()
+        self.answers.accepted()
         self._user.invite_accepted(self, response)
 
     def _refused(self, response: Message) -> None:

@@ -1,4 +1,8 @@
-"""Nonces kept for the next request, so that it need not be challenged (RFC 7616 3.4, 3.6)."""
+"""Nonces kept for the next request, so that it need not be challenged (RFC 7616 3.4, 3.6).
+
+Some servers make a nonce for one request alone. Answers to it sent ahead only cost them and
+us, so after a few that were refused the server is let ask first, and tried again later.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,9 @@ from uacproxy.sip.message import Message
 
 MAX_REALMS: Final = 8  # of one peer; further ones push the oldest out
 MAX_KINDS: Final = 32  # of requests one realm challenges
+REFUSED_MOST: Final = 3  # answers ahead in a row; then its challenges are waited for
+WAITS_FIRST: Final = 16  # challenges until the next answer ahead; twice as many each time
+WAITS_LONGEST: Final = 1024
 
 
 def kind_of(request: Message) -> bytes:
@@ -21,13 +28,30 @@ def kind_of(request: Message) -> bytes:
 class KnownNonce:
     """The newest challenge of one realm, and how often its nonce has been used."""
 
-    __slots__ = ("asked", "challenge", "name", "nc")
+    __slots__ = ("asked", "challenge", "name", "nc", "refused", "waits")
 
     def __init__(self, name: bytes, challenge: Challenge) -> None:
         self.asked: list[bytes] = []  # kinds of requests that were challenged
         self.name = name  # AUTHORIZATION or PROXY_AUTHORIZATION
         self.challenge = challenge
         self.nc = 0
+        self.refused = 0  # answers ahead in a row
+        self.waits = 0  # for so many challenges before it is answered ahead again
+
+    def take_after(self, old: KnownNonce) -> None:
+        """Know of the realm what its former challenge did."""
+        if old.challenge.nonce == self.challenge.nonce:
+            self.nc = old.nc
+        self.asked = old.asked
+        self.refused = old.refused
+        self.waits = old.waits
+
+    def ahead_refused(self) -> None:
+        """Hear that an answer nobody had asked for was challenged."""
+        self.refused += 1
+        if self.refused >= REFUSED_MOST:
+            doubled = min(self.refused - REFUSED_MOST, 16)
+            self.waits = min(WAITS_FIRST << doubled, WAITS_LONGEST)
 
 
 @final
@@ -78,13 +102,14 @@ class NonceBook:
         fresh.nc = nc
         for at, old in enumerate(known):
             if old.name == name and old.challenge.realm == challenge.realm:
-                if old.challenge.nonce == challenge.nonce:
-                    fresh.nc = old.nc
-                fresh.asked = old.asked
+                fresh.take_after(old)
                 del known[at]
                 break
-        if kind and kind not in fresh.asked:
-            fresh.asked = [*fresh.asked[1 - MAX_KINDS :], kind]
+        if kind:
+            if kind not in fresh.asked:
+                fresh.asked = [*fresh.asked[1 - MAX_KINDS :], kind]
+            if fresh.waits:
+                fresh.waits -= 1
         known.append(fresh)
         if len(known) > MAX_REALMS:
             del known[0]
@@ -93,9 +118,23 @@ class NonceBook:
         """Take the nonce a peer wants to see next (``nextnonce``, RFC 7616 3.5)."""
         for known in self.known(username, peer):
             if known.name == name and known.challenge.realm == realm:
+                known.refused = known.waits = 0  # it says itself that this one is of use
                 if known.challenge.nonce != nonce:
                     self.remember(username, peer, name, known.challenge.with_nonce(nonce))
                 return
+
+    def ahead_refused(self, username: bytes, peer: bytes, name: bytes, realm: bytes) -> None:
+        """Hear that an answer ahead was challenged, the challenge being noted already."""
+        for known in self.known(username, peer):
+            if known.name == name and known.challenge.realm == realm:
+                known.ahead_refused()
+
+    def ahead_taken(self, username: bytes, peer: bytes, name: bytes, realm: bytes) -> None:
+        """Hear that an answer ahead was as good as one to a challenge."""
+        for known in self.known(username, peer):
+            if known.name == name and known.challenge.realm == realm:
+                known.refused = 0
+                known.waits = 0
 
     def next_nc(self, username: bytes, peer: bytes, name: bytes, challenge: Challenge) -> int:
         """Count one more use of this nonce and return which it is; one not remembered is at 1."""
