@@ -7,7 +7,7 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uacproxy.sip import name_addr, parse, scan, uri, via
+from uacproxy.sip import digest, name_addr, parse, scan, uri, via
 from uacproxy.sip.limits import LimitSettings
 from uacproxy.sip.message import Message, unfolded, value_of
 
@@ -131,6 +131,18 @@ def uri_parts(one: uri.Uri) -> tuple[object, ...]:
     )
 
 
+CHALLENGE = b'Digest realm="a.example", nonce="n/1=", opaque="", qop="auth,auth-int",algorithm=MD5'
+
+
+@given(spoiled(CHALLENGE))
+def test_a_challenge_read_in_one_pass_is_the_same_challenge(value: bytes) -> None:
+    found = scan.digest(value)
+    if found is not None:
+        (part,) = digest.split_step_by_step(value)
+        assert (part.scheme, part.is_sound, part.params) == (b"digest", True, found)
+        assert (part.begin, part.end) == (0, len(value))
+
+
 @given(spoiled(b"Subject:\t a: b  "))
 def test_a_value_read_in_one_pass_is_the_same_value(line: bytes) -> None:
     assert value_of(line) == unfolded(line)
@@ -151,5 +163,6 @@ def test_the_compiled_core_reads_what_is_usual_in_one_pass() -> None:
         assert scan.via(b"SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKa;rport") is not None
         assert scan.address(b'"Alice" <sip:alice@a.example>;tag=a1') is not None
         assert scan.uri(b"sip:bob@b.example;lr") is not None
+        assert scan.digest(CHALLENGE) is not None
         assert scan.cseq(b"1 INVITE") == (1, b"INVITE")
         assert scan.value(b"To: <sip:bob@b.example> ") == b"<sip:bob@b.example>"

@@ -671,6 +671,64 @@ uri(PyObject *self, PyObject *given)
     return packed(parts, 7);
 }
 
+PyDoc_STRVAR(digest_doc, "digest(value)\n--\n\n"
+"Return the parameters of one Digest challenge or of credentials, by name in lower case, or None.");
+
+static PyObject *
+digest(PyObject *self, PyObject *given)
+{
+    if (!takes_bytes(given))
+        return NULL;
+    const char *at = PyBytes_AS_STRING(given);
+    const char *end = at + PyBytes_GET_SIZE(given);
+    static const char scheme[] = "digest ";
+    for (int i = 0; i < 7; i++, at++)
+        if (at == end || lower(*at) != scheme[i])
+            Py_RETURN_NONE;
+    PyObject *params = PyDict_New();
+    while (params != NULL) {
+        const char *name = at;
+        while (at < end && kinds[(unsigned char)*at] & TOKEN)
+            at++;
+        const Py_ssize_t name_length = at - name;
+        if (name_length == 0 || end - at < 2 || *at++ != '=')
+            break;
+        const int quoted = *at == '"';
+        const char *content = at += quoted;
+        if (quoted)
+            while (at < end && *at != '"' && *at != '\\' && (unsigned char)*at >= ' ' && *at != 0x7f)
+                at++;
+        else
+            while (at < end && kinds[(unsigned char)*at] & TOKEN)
+                at++;
+        const Py_ssize_t length = at - content;
+        if (quoted ? at == end || *at++ != '"' : length == 0)
+            break;
+        PyObject *key = lowered(name, name_length);
+        PyObject *value = PyBytes_FromStringAndSize(content, length);
+        const Py_ssize_t before = PyDict_GET_SIZE(params);
+        const int failed = key == NULL || value == NULL || PyDict_SetItem(params, key, value) < 0;
+        Py_XDECREF(key);
+        Py_XDECREF(value);
+        if (failed) {
+            Py_DECREF(params);
+            return NULL;
+        }
+        if (PyDict_GET_SIZE(params) == before)
+            break; /* there twice */
+        if (at == end)
+            return params;
+        if (*at++ != ',')
+            break;
+        while (at < end && *at == ' ')
+            at++;
+    }
+    if (params == NULL)
+        return NULL;
+    Py_DECREF(params);
+    Py_RETURN_NONE;
+}
+
 /* -- the module ------------------------------------------------------------------------ */
 
 static PyMethodDef functions[] = {
@@ -681,6 +739,7 @@ static PyMethodDef functions[] = {
     {"via", via, METH_O, via_doc},
     {"address", address, METH_O, address_doc},
     {"uri", uri, METH_O, uri_doc},
+    {"digest", digest, METH_O, digest_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -14,6 +14,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, final
 
+from uacproxy.sip import scan
 from uacproxy.sip.grammar import is_token, quote, unquote
 from uacproxy.sip.message import Message
 
@@ -213,7 +214,7 @@ def read_challenges(value: bytes) -> list[Challenge]:
                 realm=params.get(b"realm", b""),
                 nonce=params.get(b"nonce", b""),
                 opaque=params.get(b"opaque"),
-                qop=[word for word in re.split(rb"[\s,]+", params.get(b"qop", b"")) if word],
+                qop=_words(params.get(b"qop", b"")),
                 algorithm=algorithm,
                 stale=params.get(b"stale", b"").lower() == b"true",
                 userhash=params.get(b"userhash", b"").lower() == b"true",
@@ -221,6 +222,12 @@ def read_challenges(value: bytes) -> list[Challenge]:
             )
         )
     return found
+
+
+def _words(value: bytes) -> list[bytes]:
+    if is_token(value):
+        return [value]  # most servers offer one
+    return [word for word in re.split(rb"[\s,]+", value) if word]
 
 
 def read_next_nonce(value: bytes) -> bytes:
@@ -304,6 +311,16 @@ class _Part:
 
 def _split(value: bytes) -> list[_Part]:
     """Cut a field value where a word that is no parameter's name begins another scheme."""
+    params = scan.digest(value)
+    if params is None:
+        return split_step_by_step(value)
+    part = _Part(DIGEST, 0, len(value))
+    part.params = params
+    return [part]
+
+
+def split_step_by_step(value: bytes) -> list[_Part]:
+    """Cut a field value as ``_split`` does, whatever it looks like."""
     parts: list[_Part] = []
     part = _Part(b"", 0, 0)  # takes what stands before the first scheme; nobody reads it
     at = _end(_GAP, value, 0)

@@ -24,6 +24,7 @@ UriParts = Callable[
     [bytes],
     tuple[bytes, bytes, bytes | None, bytes, int, list[tuple[bytes, bytes]], bytes] | None,
 ]
+DigestParts = Callable[[bytes], dict[bytes, bytes] | None]
 
 METHODS: Final = (
     *(b"INVITE", b"ACK", b"BYE", b"REGISTER", b"OPTIONS", b"CANCEL", b"PRACK", b"UPDATE"),
@@ -36,17 +37,21 @@ def _not_built(*_: object) -> None:
     """Take nothing."""
 
 
-def _functions() -> tuple[Split, Value, CSeqParts, ViaParts, AddressParts, UriParts]:
+def _functions() -> tuple[Split, Value, CSeqParts, ViaParts, AddressParts, UriParts, DigestParts]:
     try:
         from uacproxy.sip import _scan
     except ImportError:
-        return _not_built, _not_built, _not_built, _not_built, _not_built, _not_built
+        none = _not_built
+        return none, none, none, none, none, none, none
     bits = {**ONLY_ONCE, VIA: HAS_VIA}
     known = [
         (spelled, spelling(name), name, bits.get(name, 0)) for spelled, name in spellings().items()
     ]
     _scan.know(tuple(known), METHODS, TRANSPORTS)
-    return _scan.split, _scan.value, _scan.cseq, _scan.via, _scan.address, _scan.uri
+    return (
+        *(_scan.split, _scan.value, _scan.cseq, _scan.via, _scan.address, _scan.uri),
+        _scan.digest,
+    )
 
 
 _FOUND: Final = _functions()
@@ -62,3 +67,5 @@ address: Final = _FOUND[4]
 """From a name-addr to end of display, begin of URI, end of head, and tag: see ``name_addr``."""
 uri: Final = _FOUND[5]
 """From a SIP URI to its parts: see ``uri.parse_uri``."""
+digest: Final = _FOUND[6]
+"""From one Digest challenge or credentials to the parameters: see ``digest``."""
