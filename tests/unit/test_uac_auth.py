@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from uacproxy.errors import NoCredential, UacproxyError, UnsupportedChallenge
 from uacproxy.sip.digest import read_challenges
+from uacproxy.sip.digest_hash import find_algorithm
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import (
     AUTHORIZATION,
@@ -346,3 +349,13 @@ def test_a_forgotten_user_is_not_answered_for() -> None:
     nonces.forget(b"alice", PEER)
     assert authorize_ahead(invite(), CredentialList([ALICE]), nonces=nonces, peer=PEER) == []
     assert len(nonces) == 0
+
+
+def test_a_password_for_any_realm_answers_each_realm_by_its_own_sum() -> None:
+    credential = Credential(b"me", b"", b"secret")
+    for realm in [b"r%d" % number for number in range(3)] * 2:
+        for name, make in ((b"MD5", hashlib.md5), (b"SHA-256", hashlib.sha256)):
+            algorithm = find_algorithm(name)
+            assert algorithm is not None
+            expected = make(b"me:" + realm + b":secret").hexdigest().encode("ascii")
+            assert credential.ha1(algorithm, realm) == expected

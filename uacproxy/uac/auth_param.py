@@ -16,6 +16,7 @@ from uacproxy.uac.seal import Seal
 
 PARAM: Final = b"au"  # of our Record-Route URI
 
+MOST_KEPT: Final = 4096  # values remembered; a forgotten one is made or opened again
 _BOUND_TO: Final = b"auth"
 _BLOCK: Final = 16  # octets; lengths of names are not told more exactly
 _BOOT: Final = 4  # octets
@@ -33,7 +34,7 @@ class DialogAuth(NamedTuple):
 class AuthSeal:
     """Seals who answers; see ``Seal``."""
 
-    __slots__ = ("_boot", "_seal")
+    __slots__ = ("_boot", "_opened", "_seal", "_sealed")
 
     def __init__(self, keys: list[bytes], boot: bytes) -> None:
         """Take the keys and what tells this run of the process from others.
@@ -46,13 +47,25 @@ class AuthSeal:
             raise OwnMistake("sealing needs a run to name")
         self._seal = Seal(keys)
         self._boot = boot[:_BOOT]
+        # of late: an INVITE that is challenged goes out twice, its ACK and BYE come soon
+        self._sealed: dict[tuple[bytes, bytes, bytes], bytes] = {}
+        self._opened: dict[tuple[bytes, bytes, bytes], DialogAuth] = {}
 
     def seal(self, auth: DialogAuth, call_id: bytes, caller_tag: bytes) -> bytes:
         """Return the value of the parameter."""
         names = [auth.to_callee.replace(b"\0", b""), auth.to_caller.replace(b"\0", b""), b""]
         plain = self._boot + b"\0".join(names)
         plain = plain.ljust(len(plain) + -len(plain) % _BLOCK, b"\0")
-        return self._seal.seal(plain, _bound_to(call_id, caller_tag))
+        known = self._sealed.get((plain, call_id, caller_tag))
+        if known is not None:
+            return known
+        value = self._seal.seal(plain, _bound_to(call_id, caller_tag))
+        if len(self._sealed) >= MOST_KEPT:
+            self._sealed.clear()
+        self._sealed[(plain, call_id, caller_tag)] = value
+        sealed = DialogAuth(names[0], names[1])
+        self._remember((value, call_id, caller_tag), sealed)
+        return value
 
     def open(self, value: bytes, call_id: bytes, caller_tag: bytes) -> DialogAuth:
         """Return what was sealed for this dialog.
@@ -60,11 +73,22 @@ class AuthSeal:
         Raises:
             RestoreFailed: not a value of ours, or from another dialog.
         """
+        where = (value, call_id, caller_tag)
+        known = self._opened.get(where)
+        if known is not None:
+            return known
         plain = self._seal.open(value, _bound_to(call_id, caller_tag))
         names = plain[_BOOT:].split(b"\0")
         if len(names) < 3:
             raise RestoreFailed("altered")
-        return DialogAuth(names[0], names[1], plain[:_BOOT] == self._boot)
+        opened = DialogAuth(names[0], names[1], plain[:_BOOT] == self._boot)
+        self._remember(where, opened)
+        return opened
+
+    def _remember(self, sealed: tuple[bytes, bytes, bytes], opened: DialogAuth) -> None:
+        if len(self._opened) >= MOST_KEPT:
+            self._opened.clear()
+        self._opened[sealed] = opened
 
 
 def _bound_to(call_id: bytes, caller_tag: bytes) -> list[bytes]:

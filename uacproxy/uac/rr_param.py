@@ -35,6 +35,7 @@ from uacproxy.uac.replace import Identities, replace_head
 from uacproxy.uac.restore_key import KEY_LENGTH
 
 MOST_KEPT: Final = 4096  # opened values remembered; a forgotten one is opened again
+MOST_SEALED: Final = 1024  # likewise
 _VERSION: Final = 1 << 5  # in the three high bits of the first octet
 _KEY_BITS: Final = 0x1F  # the others: which key
 _TO_URL: Final = bytes.maketrans(b"+/", b"-_")
@@ -112,6 +113,7 @@ class SealedCodec:
         "_from_param",
         "_keys",
         "_opened",
+        "_sealed",
         "_sealer",
         "_to_name",
         "_to_param",
@@ -141,6 +143,7 @@ class SealedCodec:
         self._sealer = self._keys[version][0]
         self._version = bytes([version])
         self._opened: dict[bytes, bytes] = {}  # recent values: the ACK comes soon after
+        self._sealed: dict[tuple[bytes, bytes, bytes, bytes], bytes] = {}  # recent, by what of
 
     def params(
         self, identities: Identities, call_id: bytes, from_tag: bytes
@@ -190,9 +193,15 @@ class SealedCodec:
         self, original: bytes, shown: bytes, replaced: bytes, call_id: bytes, tag: bytes
     ) -> bytes:
         both = len(original).to_bytes(2, "big") + original + shown
+        known = self._sealed.get((both, replaced, call_id, tag))
+        if known is not None:
+            return known  # the INVITE goes out once more, with credentials
         sealed = self._sealer.encrypt(both, _bound_to(replaced, call_id, tag))
         text = b2a_base64(self._version + sealed, newline=False)
         value = text.rstrip(b"=").translate(_TO_URL)
+        if len(self._sealed) >= MOST_SEALED:
+            self._sealed.clear()
+        self._sealed[(both, replaced, call_id, tag)] = value
         self._remember(b"\n".join([value, replaced, call_id, tag]), both)
         return value
 
