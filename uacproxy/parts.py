@@ -191,7 +191,7 @@ class Parts:
             clock=self.clock,
             now_utc=time.time,
             random=self.random,
-            store=self.store,
+            store=None if config.store.url == "memory:" else self.store,
             counters=self.dialog_counters,
             early_timeout=config.dialog.early_timeout,
             lifetime=config.dialog.lifetime,

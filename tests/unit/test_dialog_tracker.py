@@ -506,3 +506,31 @@ def test_a_re_invite_cancelled_while_the_store_is_asked_goes_no_further() -> Non
     store.waiting[0](None)
     assert responses_to(call.world, CALLER, b"INVITE") == [100, 487]
     assert call.world.sent_to(CALLEE) == []
+
+
+def test_without_a_store_a_dialog_is_known_here_alone_and_ends_like_any_other() -> None:
+    clock = SteppingClock()
+    tracker = DialogTracker(
+        clock=clock,
+        now_utc=clock.seconds,
+        random=CountingRandom(),
+        store=None,
+        counters=DialogCounters(),
+        early_timeout=300.0,
+        lifetime=1000.0,
+        max_dialogs=100,
+    )
+    dialog = tracker.track(parse_message(invite()))
+    assert dialog is not None
+    tracker.keep_early(dialog)
+    tracker.response_passed(dialog, response(200))
+    heard: list[Dialog | None] = []
+    tracker.find(dialog.ident, inside(), heard.append)
+    tracker.find(b"another", inside(), heard.append)
+    assert heard == [dialog, None]
+    assert list(tracker.written_again()) == [None]
+    tracker.request_passed(dialog, inside(b"BYE"))
+    assert len(tracker) == 0
+    clock.run_until(clock.seconds() + 60.0)
+    tracker.expire_due()
+    assert tracker.is_empty

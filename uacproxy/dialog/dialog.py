@@ -20,6 +20,7 @@ FORMS_DIALOG: Final = frozenset((b"INVITE", b"SUBSCRIBE", b"REFER"))
 """Methods whose 2xx makes a dialog (12.1, RFC 6665, RFC 3515)."""
 
 _VERSION: Final = 3
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 _SHOWN: Final = "_uac_"  # begins the names of variables whose values go on the wire
 _MOST_CALLEES: Final = 16  # of one forked call, whose numbers are kept apart
 
@@ -140,7 +141,7 @@ class Dialog:
             shifts,
             self.variables,
         ]
-        return json.dumps(record, separators=(",", ":")).encode("ascii")
+        return _ENCODER.encode(record).encode("ascii")
 
 
 def ident_of_call(call_id: bytes, caller_tag: bytes) -> bytes:

@@ -42,13 +42,26 @@ class DialogTracker:
         clock: Clock,
         now_utc: Callable[[], float],
         random: Random,
-        store: Store,
+        store: Store | None,
         counters: DialogCounters,
         early_timeout: float,
         lifetime: float,
         max_dialogs: int,
         is_shared: bool = False,
     ) -> None:
+        """Begin with nothing.
+
+        Args:
+            clock: for deadlines.
+            now_utc: wall time, s of the epoch.
+            random: names dialogs.
+            store: keeps them; None where it would end with the process, as they do here.
+            counters: shared.
+            early_timeout: s.
+            lifetime: s without a request of the dialog.
+            max_dialogs: tracked at a time.
+            is_shared: whether other instances have the same store.
+        """
         self.is_shared = is_shared  # other instances have the same store
         self._clock = clock
         self._now_utc = now_utc
@@ -62,11 +75,16 @@ class DialogTracker:
         self._early: OrderedDict[bytes, Dialog] = OrderedDict()
         self._confirmed: OrderedDict[bytes, Dialog] = OrderedDict()
         self._ended: OrderedDict[bytes, Dialog] = OrderedDict()  # for what comes late
-        self._passing: OrderedDict[tuple[bytes, bytes], Shifts] = OrderedDict()
+        self._passing: OrderedDict[tuple[bytes, bytes, bytes], Shifts] = OrderedDict()
 
     def __len__(self) -> int:
         """Return how many dialogs are tracked."""
         return len(self._early) + len(self._confirmed)
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing can be found in memory."""
+        return not self._confirmed and not self._early and not self._ended
 
     def track(self, request: Message) -> Dialog | None:
         """Begin a dialog for a request as received; None when ``max_dialogs`` are there."""
@@ -111,14 +129,15 @@ class DialogTracker:
         if dialog is not None:
             then(dialog if _fits(dialog, request) else None)
             return
-        if not in_store:
+        store = self._store
+        if not in_store or store is None:
             then(None)
             return
 
         def answered(value: bytes | None) -> None:
             then(self._taken_over(ident, value, request))
 
-        self._store.get(SPACE, ident, answered)
+        store.get(SPACE, ident, answered)
 
     def _known(self, ident: bytes) -> Dialog | None:
         dialog = self._confirmed.get(ident)
@@ -202,7 +221,7 @@ class DialogTracker:
             shifts = dialog.shifts_with(callee_tag)
         else:
             caller_tag = request.from_.tag if toward_callee else request.to.tag
-            key = (ident_of_call(request.call_id, caller_tag), callee_tag)
+            key = (request.call_id, caller_tag, callee_tag)
             known = self._passing.get(key)
             if known is None:
                 known = Shifts(Raised(), Raised())
@@ -338,7 +357,7 @@ class DialogTracker:
             self._write(dialog)
 
     def _forget(self, dialog: Dialog) -> None:
-        if dialog.kept_until:
+        if dialog.kept_until and self._store is not None:
             self._store.delete(SPACE, dialog.ident)
 
     def _refresh(self, dialog: Dialog) -> None:
@@ -355,6 +374,8 @@ class DialogTracker:
             self._write(dialog)
 
     def _write(self, dialog: Dialog) -> None:
+        if self._store is None:
+            return
         remaining = dialog.deadline - self._clock.seconds()
         dialog.kept_until = dialog.deadline
         self._store.put(SPACE, dialog.ident, dialog.encode(), self._now_utc() + remaining)

@@ -208,8 +208,9 @@ class ProxyCore:
         if did is not None:
             ident, _, hidden = did.partition(b"-")
         elif auth is not None:
-            ident = ident_of_call(*dialog_of(scope))
             in_store = not auth.is_of_this_run or wiring.tracker.is_shared
+            if in_store or not wiring.tracker.is_empty:
+                ident = ident_of_call(*dialog_of(scope))
 
         def found(dialog: Dialog | None) -> None:
             if dialog is not None:  # whose tags are known, whatever the Route came to say
