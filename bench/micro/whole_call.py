@@ -313,7 +313,8 @@ def main() -> int:
     figures = sorted(bench.batch(arguments.batch, passes) for _ in range(arguments.batches))
     kind = kind_of_core()
     print(
-        f"whole call {arguments.workload}, {kind}: best {figures[0]:.1f}, median {figures[len(figures) // 2]:.1f}, "
+        f"whole call {arguments.workload}, {kind}: best {figures[0]:.1f}, "
+        f"median {figures[len(figures) // 2]:.1f}, "
         f"mean {sum(figures) / len(figures):.1f} us; {kept} transactions alive, "
         f"{memory * 1024 / max(1, arguments.rate * 32):.0f} octets a call kept"
     )
