@@ -50,6 +50,7 @@ CORE = (
     "uacproxy/transport/admission.py",
     "uacproxy/transport/datagrams.py",
     "uacproxy/transport/inbound.py",
+    "uacproxy/transport/linger.py",
     "uacproxy/transport/overload.py",
     "uacproxy/transport/own_names.py",
     "uacproxy/transport/own_uris.py",

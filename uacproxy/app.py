@@ -7,7 +7,6 @@ are still open, then those close, then the state is written.
 
 from __future__ import annotations
 
-import gc
 import math
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall
 
 from uacproxy import __version__
+from uacproxy.collector import Collector
 from uacproxy.config.check import warnings
 from uacproxy.config.routing_again import read_routing_again
 from uacproxy.config.schema import Config
@@ -40,7 +40,6 @@ LONGEST_REST: Final = 1.0  # s, between two beats of the transactions' timers
 OVERLOAD_BEAT: Final = 1.0  # s, while all is well
 OVERLOAD_LOOK: Final = 0.05  # s, while turns are late
 SWEEP: Final = 5.0  # s, between looks at expired dialogs and bindings
-COLLECT_AFTER: Final = 50_000  # objects made and not let go of
 LEASE_BEAT: Final = 0.25  # s
 UNREGISTER_BOUND: Final = 5.0  # s, that a stop waits for registrars
 
@@ -72,6 +71,7 @@ class Application:
         self._overload_due_at = 0.0  # s, of the next beat of the overload control
         self._look_due_at = math.inf  # s, of the next look at the turn's length
         self._spent = 0.0  # s of CPU at the last one
+        self._collector = Collector(lambda: self.parts.table.servers + self.parts.table.clients)
         self._shares = False  # the leases on the accounts are under way
 
     # -- starting ----------------------------------------------------------------------
@@ -117,7 +117,7 @@ class Application:
                 self._shares = True
             parts.registrations.tell_earlier(self._register_within)
             self._register_within(0.0)
-        calm_collector()
+        self._collector.start()
         for warning in warnings(config):
             self.log.warn("{warning}", warning=warning)
         self._tell_started()
@@ -195,6 +195,7 @@ class Application:
             if isinstance(closed, Deferred):
                 await closed
         await self.parts.close()
+        self._collector.stop()
 
     # -- what ticks --------------------------------------------------------------------
 
@@ -254,6 +255,7 @@ class Application:
     def _sweep(self) -> None:
         self.parts.tracker.expire_due()
         self.parts.bindings.expire_due()
+        self._collector.look()
 
     def _every(self, seconds: float, call: Callable[[], object]) -> None:
         """Call again and again; an exception is logged and does not end it."""
@@ -318,6 +320,8 @@ class Application:
         found["uac.requests"] = len(parts.requests)
         found["uac.calls"] = len(parts.own_calls)
         found["dialog.active"] = len(parts.tracker)
+        found["collector.runs"] = self._collector.runs
+        found["collector.longest"] = round(self._collector.longest, 4)
         found["timers.pending"] = parts.clock.pending
         found["bridge.calls"] = len(parts.calls)
         found["bridge.legs"] = len(parts.calls.legs)
@@ -326,17 +330,6 @@ class Application:
         found.update(parts.registrations.gauges())
         found.update(self._instances.gauges())
         return found
-
-
-def calm_collector() -> None:
-    """Look for cycles seldom: what has been loaded lives for ever, and calls leave few.
-
-    Every live call is looked at in each full collection, so with the defaults a fifth of
-    the time goes there.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 20, 50)
 
 
 def vars_of(counters: object) -> dict[str, int]:

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.micro.core import kind_of_core
-from uacproxy.app import calm_collector
+from uacproxy.collector import Collector
 from uacproxy.config.ini import read_config
 from uacproxy.config.script import read_script
 from uacproxy.parts import Parts
@@ -304,7 +304,7 @@ def main() -> int:
     passes = arguments.batch / arguments.rate
     warm = int(arguments.warm / passes) + 3  # until as many transactions end as begin
     before = resident()
-    calm_collector()
+    Collector(lambda: 0).start()
     for _ in range(warm):
         bench.batch(arguments.batch, passes)
     kept = bench.parts.table.servers + bench.parts.table.clients

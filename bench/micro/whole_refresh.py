@@ -22,7 +22,7 @@ from typing import Any
 
 from bench.micro.whole_call import KEY, Reactor, peer
 from bench.registrar import Registrar
-from uacproxy.app import calm_collector
+from uacproxy.collector import Collector
 from uacproxy.config.ini import read_config
 from uacproxy.config.script import read_script
 from uacproxy.parts import Parts
@@ -137,7 +137,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10, help="of the simulated clock")
     arguments = parser.parse_args()
     bench = Bench(arguments.accounts)
-    calm_collector()
+    Collector(lambda: 0).start()
     bench.span(60 * arguments.warm)
     bench.is_warm = True
     counters = bench.parts.registration_counters

@@ -21,6 +21,7 @@ from uacproxy.testing.clock import SteppingClock
 from uacproxy.transport.addresses import LocalAddresses
 from uacproxy.transport.datagrams import GATHERED, MAX_FLOWS, MAX_WAITING
 from uacproxy.transport.inbound import Inbound
+from uacproxy.transport.linger import Linger
 from uacproxy.transport.overload import Overload
 from uacproxy.transport.own_names import OwnNames
 from uacproxy.transport.udp import UdpListener
@@ -37,6 +38,9 @@ class FakeSocket:
         self.room = 0  # datagrams
         self.error: OSError | None = None
         self.arrived: deque[tuple[bytes, tuple[str, int]]] = deque()
+
+    def fileno(self) -> int:
+        return 9
 
     def sendto(self, octets: bytes, address: object) -> None:
         if self.error is not None:
@@ -106,6 +110,7 @@ class Bench:
             names=names,
             counters=self.counters,
             queue=self.overload.queue(),
+            linger=Linger(-1),
         )
         self.flow = self.listener.flow("127.0.0.1", 5062)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Callable
 from typing import Protocol
@@ -71,3 +72,13 @@ class Stream(Protocol):
 
     def unregisterProducer(self) -> None:  # noqa: N802
         """Do so no longer."""
+
+
+def descriptor_of_all(reactor: SocketReactor) -> int:
+    """Return a descriptor that is ready to read when anything the reactor watches is.
+
+    The epoll descriptor itself is one; Twisted has no public name for it. Other reactors
+    have none: -1.
+    """
+    poller = getattr(reactor, "_poller", None)
+    return poller.fileno() if isinstance(poller, select.epoll) else -1

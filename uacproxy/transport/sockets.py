@@ -22,9 +22,10 @@ from uacproxy.transport.addresses import (
 from uacproxy.transport.admission import Admission, IsKnown, Refuse
 from uacproxy.transport.bind import bound_socket, bound_to
 from uacproxy.transport.inbound import Deliver, Inbound, Reject
+from uacproxy.transport.linger import Linger
 from uacproxy.transport.overload import Overload
 from uacproxy.transport.own_names import OwnNames
-from uacproxy.transport.reactor import SocketReactor
+from uacproxy.transport.reactor import SocketReactor, descriptor_of_all
 from uacproxy.transport.streams import MESSAGE_TIMEOUT, Streams
 from uacproxy.transport.udp import UdpListener
 from uacproxy.transport.wire import open_wire
@@ -104,6 +105,7 @@ class SocketSet:
             message_timeout=tcp_message_timeout,
             connection_lost=connection_lost,
         )
+        self._linger = Linger(descriptor_of_all(reactor))
         self._udp: dict[ListenAddress, UdpListener] = {}
         self._found: dict[Target, Flow] = {}  # UDP flows, by the target they were asked for
         self._tcp: list[ListenAddress] = []
@@ -139,6 +141,7 @@ class SocketSet:
                     names=self.names,
                     counters=self._counters,
                     queue=self._overload.queue(),
+                    linger=self._linger,
                 )
             else:
                 self._streams.listen(made, listening)

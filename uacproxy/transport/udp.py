@@ -21,6 +21,7 @@ from uacproxy.transport.backlog import Backlog
 from uacproxy.transport.datagrams import Datagrams, UdpFlow
 from uacproxy.transport.icmp import ask_for_errors, read_errors
 from uacproxy.transport.inbound import Inbound
+from uacproxy.transport.linger import Linger
 from uacproxy.transport.overload import Queue
 from uacproxy.transport.own_names import OwnNames
 from uacproxy.transport.reactor import SocketReactor
@@ -43,6 +44,7 @@ class UdpListener:
         names: OwnNames,
         counters: TransportCounters,
         queue: Queue,
+        linger: Linger,
     ) -> None:
         """Take over a bound, non-blocking socket and start reading.
 
@@ -55,6 +57,7 @@ class UdpListener:
             names: answers for sent-by.
             counters: shared with all sockets.
             queue: of that socket.
+            linger: shared with all sockets; reads on while traffic is dense.
         """
         self.listening = listening
         self._socket = bound
@@ -71,7 +74,9 @@ class UdpListener:
             backlog=Backlog(bound, time.time).look,
             queue=queue,
         )
+        self._linger = linger
         ask_for_errors(bound)
+        linger.add(bound.fileno(), self._datagrams.read)
         reactor.addReader(self)
 
     def flow(self, host: str, port: int) -> UdpFlow:
@@ -87,8 +92,9 @@ class UdpListener:
         self._datagrams.flush()
 
     def doRead(self) -> None:  # noqa: N802  (Twisted's name)
-        """Read what waits, at most ``wire.READ_AT_ONCE`` datagrams."""
+        """Read what waits, and while traffic is dense what comes next."""
         self._datagrams.read()
+        self._linger.read_on()
 
     def doWrite(self) -> None:  # noqa: N802  (Twisted's name)
         """Send what waits, as far as there is room."""
@@ -122,6 +128,7 @@ class UdpListener:
         """Read and write no more; what waits is dropped, later sends fail."""
         if not self._datagrams.is_open:
             return
+        self._linger.remove(self._socket.fileno())
         self._reactor.removeReader(self)
         self._reactor.removeWriter(self)
         self._datagrams.close()

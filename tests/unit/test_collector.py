@@ -1,0 +1,95 @@
+"""When cycles are looked for."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from uacproxy import collector as module
+from uacproxy.collector import QUIET, Collector
+
+
+class Knot:
+    """Something that only the collector lets go of."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+class Service:
+    """So many transactions, and a collector."""
+
+    def __init__(self) -> None:
+        self.alive = 0
+        self.collector = Collector(lambda: self.alive, some=1_000, many=50_000)
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    made = Service()
+    made.collector.start()
+    yield made
+    made.collector.stop()
+
+
+def knots(count: int) -> weakref.ref[Knot]:
+    """Leave some behind; gone when the last one is."""
+    made = [Knot() for _ in range(count)]
+    return weakref.ref(made[-1])
+
+
+def test_nothing_is_collected_by_itself(service: Service) -> None:
+    last = knots(60_000)
+    assert last() is not None
+    assert not gc.isenabled()
+
+
+def test_a_quiet_moment_collects_what_is_new(service: Service) -> None:
+    last = knots(1_200)
+    service.collector.look()
+    assert last() is None
+    assert service.collector.runs == 1
+    assert service.collector.longest > 0
+
+
+def test_little_is_left_alone(service: Service) -> None:
+    last = knots(100)
+    service.collector.look()
+    assert (last() is None, service.collector.runs) == (False, 0)
+
+
+def test_calls_are_not_stopped_for_some_but_for_very_much(service: Service) -> None:
+    service.alive = QUIET
+    first = knots(10_000)
+    service.collector.look()
+    assert first() is not None
+    knots(45_000)
+    service.collector.look()
+    assert first() is None
+
+
+def test_what_was_looked_at_is_set_aside_for_a_day(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = [Knot() for _ in range(1_200)]
+    service.collector.look()
+    last = weakref.ref(kept[-1])
+    kept.clear()
+    knots(1_200)
+    service.collector.look()
+    assert last() is not None
+    monkeypatch.setattr(module, "DAY", 0.0)
+    knots(1_200)
+    service.collector.look()
+    assert last() is None
+
+
+def test_the_end_leaves_the_collector_as_it_was() -> None:
+    made = Collector(lambda: 0)
+    made.start()
+    made.stop()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
