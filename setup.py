@@ -50,10 +50,13 @@ CORE = (
     "uacproxy/transport/admission.py",
     "uacproxy/transport/datagrams.py",
     "uacproxy/transport/inbound.py",
+    "uacproxy/transport/letters.py",
     "uacproxy/transport/linger.py",
     "uacproxy/transport/overload.py",
     "uacproxy/transport/own_names.py",
     "uacproxy/transport/own_uris.py",
+    "uacproxy/transport/post.py",
+    "uacproxy/transport/shared_wire.py",
     "uacproxy/transport/wire.py",
 )
 

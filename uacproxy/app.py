@@ -8,6 +8,7 @@ are still open, then those close, then the state is written.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 from typing import Any, Final, final
@@ -35,6 +36,7 @@ from uacproxy.routing.scope import Scope
 from uacproxy.sip.build import build_request
 from uacproxy.sip.names import CALL_ID, CSEQ, FROM, TO
 from uacproxy.transaction.timers import BEAT
+from uacproxy.transport.place import WorkerPlace
 
 LONGEST_REST: Final = 1.0  # s, between two beats of the transactions' timers
 OVERLOAD_BEAT: Final = 1.0  # s, while all is well
@@ -48,15 +50,23 @@ UNREGISTER_BOUND: Final = 5.0  # s, that a stop waits for registrars
 class Application:
     """One running service; ``start`` and ``stop`` may each be called once."""
 
-    def __init__(self, config: Config, reactor: Any, shutdown: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        shutdown: Callable[[], None],
+        place: WorkerPlace | None = None,
+    ) -> None:
         """Prepare; nothing is opened yet.
 
         Args:
             config: resolved.
             reactor: Twisted's.
             shutdown: asks for the ordered stop, for ``uacctl shutdown``.
+            place: among several workers; None: this process is the service.
         """
-        self.parts = Parts(config, reactor)
+        self.parts = Parts(config, reactor, place)
+        self._place = place
         self.log = self.parts.log
         self._config = config
         self._reactor = reactor
@@ -100,7 +110,8 @@ class Application:
         await loaded
         if not config.store.url.startswith("redis"):  # else another instance may have them
             calls_loaded: Deferred[None] = Deferred()
-            parts.calls.load(lambda: calls_loaded.callback(None))
+            is_ours = None if self._place is None else parts.is_ours_alone
+            parts.calls.load(lambda: calls_loaded.callback(None), is_ours)
             await calls_loaded
         await parts.open_sockets()
         self._beats = self._pulse(self._beat)
@@ -118,6 +129,12 @@ class Application:
             parts.registrations.tell_earlier(self._register_within)
             self._register_within(0.0)
         self._collector.start()
+        place = self._place
+        if place is not None:
+            if place.is_first and place.number == 0:
+                self._tell_started()
+            self.log.info("{name} works, process {pid}", name=place.name, pid=os.getpid())
+            return
         for warning in warnings(config):
             self.log.warn("{warning}", warning=warning)
         self._tell_started()
@@ -141,9 +158,9 @@ class Application:
         parts.tell_event("core:started", Scope(request, request.branch_copy(), flow, False))
 
     async def _open_doors(self) -> None:
-        self._instances = InstanceList(self.parts.shards)
-        management = self._config.management
         parts = self.parts
+        self._instances = InstanceList(parts.shards if parts.with_instances else None)
+        management = self._config.management
         operations = Operations(
             Views(
                 registrations=parts.registrations,
@@ -154,6 +171,12 @@ class Application:
                 instances=self._instances,
             )
         )
+        if self._place is not None:
+            factory = amp_factory(operations, ended=self._shutdown)
+            door_end = self._place.door
+            self._reactor.adoptStreamConnection(door_end.fileno(), door_end.family, factory)
+            door_end.close()
+            return
         if management.amp:
             door = await listen(self._reactor, management.amp, amp_factory(operations), key="amp")
             self._doors.append(door)

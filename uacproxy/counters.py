@@ -104,6 +104,8 @@ class TransportCounters:
         self.refused = 0  # connections beyond max_connections
         self.timed_out = 0  # streams closed for silence or a message without an end
         self.broken_streams = 0
+        self.handed = 0  # messages and word of them, given to another worker
+        self.handed_lost = 0  # of those, dropped: the other did not keep up
         self.own_mistakes = 0  # exceptions out of our own code
 
 

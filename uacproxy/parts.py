@@ -24,6 +24,7 @@ from uacproxy.assembly.notices import make_notices
 from uacproxy.assembly.registrar import make_registrar
 from uacproxy.assembly.registrations import make_registrations
 from uacproxy.assembly.restore_keys import RestoreKeys, restore_codec
+from uacproxy.assembly.worker_words import WorkerWords
 from uacproxy.bridge.calls import Calls
 from uacproxy.bridge.wiring import BridgeWiring
 from uacproxy.config.schema import Config
@@ -39,7 +40,7 @@ from uacproxy.counters import (
 from uacproxy.dialog.tracker import DialogTracker
 from uacproxy.errors import ScriptError
 from uacproxy.manage.log import open_log
-from uacproxy.ports import Flow, Target
+from uacproxy.ports import Flow, Random, Target
 from uacproxy.proxy.core import ProxyCore
 from uacproxy.proxy.route_mark import RouteMark
 from uacproxy.proxy.target_set import Destination
@@ -56,14 +57,16 @@ from uacproxy.routing.scope import Scope
 from uacproxy.routing.script import Script
 from uacproxy.sip.grammar import octets_of
 from uacproxy.sip.message import Message
+from uacproxy.sip.owner import owner_of_token
 from uacproxy.sip.uri import Uri
-from uacproxy.store.open import open_store
+from uacproxy.store.open import OpenStore, open_store
 from uacproxy.transaction.table import TransactionTable
 from uacproxy.transaction.timers import BeatClock
-from uacproxy.transaction.tokens import SystemRandom
+from uacproxy.transaction.tokens import OwnTokens, SystemRandom
 from uacproxy.transport.addresses import family_of
 from uacproxy.transport.overload import Overload
 from uacproxy.transport.own_uris import OwnUris
+from uacproxy.transport.place import WorkerPlace
 from uacproxy.transport.sockets import SocketSet
 from uacproxy.uac.auth_param import AuthSeal
 from uacproxy.uac.contact_user import ContactSeal
@@ -83,16 +86,19 @@ from uacproxy.uac.silent_targets import SilentTargets
 class Parts:
     """All parts of one service; ``build`` makes them once the script is read and the keys known."""
 
-    def __init__(self, config: Config, reactor: Any) -> None:
+    def __init__(self, config: Config, reactor: Any, place: WorkerPlace | None = None) -> None:
         """Prepare; nothing is opened yet.
 
         Args:
             config: resolved.
             reactor: Twisted's.
+            place: among several workers; None: this process is the service.
         """
         self.config = config
+        self.place = place
         self._reactor = reactor
-        self.log: Logger = open_log(config.log.level, config.log.file, config.log.format)
+        name = "uacproxy" if place is None else place.name.replace(" ", "-")
+        self.log: Logger = open_log(config.log.level, config.log.file, config.log.format, name)
         self.transport_counters = TransportCounters()
         self.transaction_counters = TransactionCounters()
         self.proxy_counters = ProxyCounters()
@@ -101,19 +107,22 @@ class Parts:
         self.overload_counters = OverloadCounters()
         self.registration_counters = RegistrationCounters()
         self.store_failures: dict[str, int] = {}
-        self.random = SystemRandom(os.urandom, random.SystemRandom().uniform)
+        self.random: Random = SystemRandom(os.urandom, random.SystemRandom().uniform)
+        if place is not None:
+            self.random = OwnTokens(self.random, place.number, place.workers)
         self.clock = BeatClock(time.monotonic, self._timer_failed)
         self._domains = frozenset(octets_of(name.lower()) for name in config.sip.domains)
         self.restore_keys = RestoreKeys(config.uac, reactor)
         self.is_built = False
         self.editor: AccountEditor | None = None
         self.shards: ShardSet | None = None
+        self.with_instances = False  # the accounts are shared with other instances
         self._to_close: list[Callable[[], Deferred[None]]] = []  # what was opened, in order
 
     def open_store(self) -> None:
         """Open the store."""
         settings = self.config.store
-        self.store = open_store(
+        medium = open_store(
             settings.url,
             flush_interval_s=settings.flush_interval / 1000,
             redis_prefix=settings.redis_prefix,
@@ -123,11 +132,18 @@ class Parts:
             count=self._store_failed,
             replaced=self._store_replaced,
         )
-        self._to_close.append(self.store.close)
+        self._medium = medium
+        self.store: OpenStore = medium
+        if self.place is not None:
+            self.words = WorkerWords(medium, settings.flush_interval / 1000, time.monotonic)
+            self.store = self.words.store
+        self._to_close.append(medium.close)
 
     async def open_sockets(self) -> None:
         """Begin to listen; whatever comes finds all parts there."""
         await self.transports.open()
+        if self.transports.post is not None:
+            self.words.join(self.transports.post, self.bindings)
         self._to_close.append(self.transports.close)
 
     async def close(self) -> None:
@@ -184,6 +200,7 @@ class Parts:
             overload=self.overload,
             is_known=self.table.knows,
             refuse=self.table.refuse,
+            place=self.place,
         )
         self.own_uris = OwnUris(self.transports.names, self._domains)
         self.resolver = self._make_resolver()
@@ -226,7 +243,7 @@ class Parts:
             t2=sip.t2,
             lifetime=config.dialog.lifetime,
         )
-        self.registrations, self.editor, self.shards = make_registrations(
+        made = make_registrations(
             config,
             sender=self.sender,
             clock=self.clock,
@@ -238,7 +255,11 @@ class Parts:
             heard=self._registration_changed,
             in_thread=self._in_thread,
             to_close=self._to_close,
+            medium=self._medium,
+            place=self.place,
+            told=None if self.place is None else self.words.changes,
         )
+        self.registrations, self.editor, self.shards, self.with_instances = made
         self.notices = make_notices(
             config,
             self.registrations,
@@ -318,6 +339,11 @@ class Parts:
         self.core = ProxyCore(self.wiring, self.registrar.register)
         self.table.user = self.core
         self.is_built = True
+
+    def is_ours_alone(self, call_id: bytes) -> bool:
+        """Tell whether no other worker has the calls of a Call-ID."""
+        place = self.place
+        return place is None or owner_of_token(call_id, place.workers) == place.number
 
     def _connection_lost(self, target: Target) -> None:
         if self.is_built:

@@ -26,6 +26,8 @@ from uacproxy.config.check import load
 from uacproxy.config.ini import ConfigErrors
 from uacproxy.config.schema import Config
 from uacproxy.errors import ScriptError, UacproxyError
+from uacproxy.transport.place import WorkerPlace
+from uacproxy.workers.master import Master, WorkerFailed
 
 EX_CONFIG: Final = 78  # sysexits.h
 EX_FAILED: Final = 1
@@ -62,9 +64,11 @@ class UacproxyService(Service):
 
     name = "uacproxy"
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, place: WorkerPlace | None = None) -> None:
+        """Make a service of one process, of a worker at ``place``, or of all its workers."""
         self._config = config
-        self._application: Application | None = None
+        self._place = place
+        self._application: Application | Master | None = None
 
     def startService(self) -> None:  # noqa: N802
         """Start once the reactor runs and signals are ours; a failure ends the process."""
@@ -80,7 +84,11 @@ class UacproxyService(Service):
         started.addErrback(self._start_failed)
 
     async def _start(self) -> None:
-        self._application = Application(self._config, self._reactor, self._stop_reactor)
+        config = self._config
+        if config.sip.workers > 1 and self._place is None:
+            self._application = Master(config, self._reactor, self._stop_reactor)
+        else:
+            self._application = Application(config, self._reactor, self._stop_reactor, self._place)
         await self._application.start()
 
     def stopService(self) -> Deferred[None] | None:  # noqa: N802
@@ -105,7 +113,8 @@ class UacproxyService(Service):
             log.failure("cannot start", failure=failure)
         if self._config.log.file:  # whoever started it looks elsewhere
             sys.stderr.write(f"uacproxy: cannot start: {error}\n")
-        _exit_with(EX_CONFIG if isinstance(error, (ConfigErrors, ScriptError)) else EX_FAILED)
+        status = EX_CONFIG if isinstance(error, (ConfigErrors, ScriptError)) else EX_FAILED
+        _exit_with(error.exit_status if isinstance(error, WorkerFailed) else status)
         self._reactor.callWhenRunning(self._stop_reactor)
 
     def _take_signals(self) -> None:

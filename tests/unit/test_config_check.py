@@ -280,3 +280,13 @@ def test_an_event_callback_is_a_function_of_the_route_script(
         assert errors_of(tmp_path, text) == errors
     else:
         assert load(written(tmp_path, text)).uac.event_callback == "told"
+
+
+def test_what_workers_cannot_share_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("")
+    manhole = "[management]\nmanhole = tcp:0\nmanhole_keys = keys\n"
+    text = "[store]\nurl = memory:\n" + manhole
+    store, door = errors_of(tmp_path, "[sip]\nworkers = 2\n" + text)
+    assert "[store] url: is the memory of one process, and [sip] workers is 2" in store
+    assert "[management] manhole: opens into one process" in door
+    assert "[sip] workers" in errors_of(tmp_path, "[sip]\nworkers = 65\n")[0]

@@ -156,8 +156,15 @@ class Calls:
                 self.keep(call)
             yield
 
-    def load(self, done: Callable[[], None]) -> None:
-        """Take over every call of the store: for a store that no other instance uses."""
+    def load(
+        self, done: Callable[[], None], is_ours: Callable[[bytes], bool] | None = None
+    ) -> None:
+        """Take over every call of the store: for a store that no other instance uses.
+
+        Args:
+            done: called at the end.
+            is_ours: tells by the caller's Call-ID what other workers do not have; None: all.
+        """
         values: list[bytes] = []
 
         def each(key: bytes, value: bytes, expires_at_utc: float) -> None:
@@ -166,12 +173,14 @@ class Calls:
 
         def finished() -> None:
             for value in values:
-                self._take_over(value)
+                self._take_over(value, is_ours)
             done()
 
         self._wiring.store.scan(SPACE, each, finished)
 
-    def _take_over(self, value: bytes | None) -> None:
+    def _take_over(
+        self, value: bytes | None, is_ours: Callable[[bytes], bool] | None = None
+    ) -> None:
         wiring = self._wiring
         if value is None:
             return
@@ -179,6 +188,8 @@ class Calls:
             record = decode_call(value)
         except StoreCorrupt:
             wiring.counters.corrupt += 1
+            return
+        if is_ours is not None and not is_ours(record.inner.dialog.call_id):
             return
         if self.legs.knows(record.inner.dialog.local_tag):
             return  # a request before this one asked too

@@ -206,6 +206,23 @@ def check_manhole(config: Config) -> list[ConfigError]:
     return []
 
 
+def check_workers(config: Config) -> list[ConfigError]:
+    """What several workers cannot share is not asked for."""
+    if config.sip.workers == 1:
+        return []
+    errors = []
+    many = f"[sip] workers is {config.sip.workers}"
+    if config.store.url == "memory:":
+        why = (
+            f"is the memory of one process, and {many}: use sqlite:///FILE or redis://HOST:PORT/DB"
+        )
+        errors.append(config.error("store", "url", why))
+    if config.management.manhole:
+        why = f"opens into one process, and {many}: leave it empty"
+        errors.append(config.error("management", "manhole", why))
+    return errors
+
+
 def check_files(config: Config) -> list[ConfigError]:
     """Files that the service only reads are there."""
     resolved = config.resolved()
@@ -245,6 +262,7 @@ CHECKS: tuple[Check, ...] = (
     check_registrar,
     check_rules,
     check_manhole,
+    check_workers,
     check_files,
     check_script,
 )

@@ -63,6 +63,13 @@ def _remove(views: Views, l_uuid: str) -> Later:
     return Later(begin)
 
 
+def _changed(views: Views) -> Value:
+    if not views.registrations.enabled:
+        raise Fault(500, "Not enabled")
+    views.registrations.catch_up()
+    return {}
+
+
 def _list(views: Views, with_secrets: int = 0) -> Later:
     editor = _editor(views)
 
@@ -108,6 +115,11 @@ ACCOUNT_VERBS: Final = (
         "Delete an account from the table, and take its binding back.",
         _remove,
         (Argument("l_uuid", "The account's l_uuid in the registration table."),),
+    ),
+    Verb(
+        "account.changed",
+        "Say that the table was written: it is read again, however soon after the last time.",
+        _changed,
     ),
     Verb(
         "account.list",

@@ -14,9 +14,9 @@ after its last page and all with the connection. The wire is described in
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, Final, Literal, NamedTuple, NoReturn, cast, final
+from typing import Any, Final, Literal, NamedTuple, NoReturn, Protocol, cast, final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IProtocolFactory, IReactorTime
@@ -25,8 +25,7 @@ from twisted.logger import Logger
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
-from uacproxy.manage.operations import Operations
-from uacproxy.manage.verb import Fault, Later, Parting, Rows, Value
+from uacproxy.manage.verb import Fault, Later, Parting, Result, Rows, Value
 
 PAGE_OCTETS: Final = 60_000  # of the 65,535 that an AMP value may have
 MAX_LISTS: Final = 4  # half-read lists a connection may have
@@ -35,6 +34,13 @@ PARTING_DELAY: Final = 1.0  # s for a client to take the answer and hang up
 MAX_COMMAND: Final = 255  # octets of a command's name
 
 _log = Logger()
+
+
+class RunsVerbs(Protocol):
+    """What is behind a door: ``Operations``, or what stands for those of several processes."""
+
+    def call(self, name: str, arguments: Sequence[str]) -> Result:
+        """Run one verb; see ``Operations``."""
 
 
 class Refused(Exception):
@@ -98,8 +104,19 @@ async def ask(
             return
 
 
-def amp_factory(operations: Operations, *, clock: IReactorTime | None = None) -> IProtocolFactory:
-    """Return the factory of the server's side; ``clock`` is the reactor where none is given."""
+def amp_factory(
+    operations: RunsVerbs,
+    *,
+    clock: IReactorTime | None = None,
+    ended: Callable[[], None] = lambda: None,
+) -> IProtocolFactory:
+    """Return the factory of the server's side.
+
+    Args:
+        operations: runs the verbs.
+        clock: the reactor where none is given.
+        ended: hears of the end of each connection.
+    """
     if clock is None:
         from twisted.internet import reactor  # imported late: it installs itself
 
@@ -107,7 +124,7 @@ def amp_factory(operations: Operations, *, clock: IReactorTime | None = None) ->
     at = clock
 
     def door() -> _Door:
-        return _Door(_Verbs(operations, at))
+        return _Door(_Verbs(operations, at), ended)
 
     factory = _Doors.forProtocol(door)
     factory.noisy = False
@@ -157,7 +174,7 @@ class _HalfRead:
 class _Verbs(amp.CommandLocator):
     """What one connection may ask: ``Call`` and nothing else, so no STARTTLS either."""
 
-    def __init__(self, operations: Operations, clock: IReactorTime) -> None:
+    def __init__(self, operations: RunsVerbs, clock: IReactorTime) -> None:
         self._operations = operations
         self._clock = clock
         self._half_read: dict[bytes, _HalfRead] = {}  # the one read last comes last
@@ -241,9 +258,10 @@ class _Verbs(amp.CommandLocator):
 class _Door(amp.AMP):
     """A connection of the server's side; what is no question to us ends it without a word."""
 
-    def __init__(self, verbs: _Verbs) -> None:
+    def __init__(self, verbs: _Verbs, ended: Callable[[], None]) -> None:
         super().__init__(locator=verbs)
         self._verbs = verbs
+        self._tell_ended = ended
 
     def makeConnection(self, transport: Any) -> None:  # noqa: N802
         # amp.AMP would log two lines for every call of uacctl
@@ -262,6 +280,7 @@ class _Door(amp.AMP):
         self._verbs.close()
         amp.BinaryBoxProtocol.connectionLost(self, reason)
         self.transport = None
+        self._tell_ended()
 
 
 def _value_page(value: Value) -> dict[str, bytes]:

@@ -37,8 +37,8 @@ class LeveledLogger(Logger):
     levels for each question: 5 microseconds of each transition of an account.
     """
 
-    def __init__(self, level: str, observer: ILogObserver) -> None:
-        super().__init__(namespace="uacproxy", observer=observer)
+    def __init__(self, level: str, observer: ILogObserver, name: str = "uacproxy") -> None:
+        super().__init__(namespace=name, observer=observer)
         self._written = frozenset(_IN_ORDER[_IN_ORDER.index(_LEVELS[level]) :])
 
     def emit(self, level: Any, format: str | None = None, **values: object) -> None:
@@ -47,18 +47,19 @@ class LeveledLogger(Logger):
             super().emit(level, format, **values)
 
 
-def open_log(level: str, file: str, form: str) -> Logger:
+def open_log(level: str, file: str, form: str, name: str = "uacproxy") -> Logger:
     """Return the service's logger.
 
     Args:
         level: debug, info, warn or error: the least important that is written.
         file: appended to; "" for twistd's log.
         form: text, or json for one object a line.
+        name: of who writes, in each line.
 
     Raises:
         ConfigError: the file cannot be opened.
     """
-    return LeveledLogger(level, _observer(file, form))
+    return LeveledLogger(level, _observer(file, form), name)
 
 
 def _observer(file: str, form: str) -> ILogObserver:

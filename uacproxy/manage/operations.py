@@ -15,6 +15,7 @@ from uacproxy.manage.account_verbs import ACCOUNT_VERBS
 from uacproxy.manage.instance_verbs import INSTANCE_VERBS
 from uacproxy.manage.registration_verbs import REGISTRATION_VERBS
 from uacproxy.manage.verb import Fault, Parting, Result, Rows, Value, Verb, Views
+from uacproxy.manage.worker_verbs import WORKER_VERBS
 
 
 @final
@@ -88,6 +89,7 @@ VERBS: Final[dict[str, Verb]] = {
         *ACCOUNT_VERBS,
         Verb("dialogs", "The dialogs in progress.", _dialogs),
         *INSTANCE_VERBS,
+        *WORKER_VERBS,
         Verb(
             "reload-script",
             "Read the route script, or the rules, again; what is broken leaves the old running.",

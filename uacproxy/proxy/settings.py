@@ -103,6 +103,14 @@ class SipSettings:
         True,
         doc="Answer 482 to a request that comes by a second time unchanged (RFC 3261 16.3).",
     )
+    workers: int = setting(
+        1,
+        low=1,
+        high=64,
+        doc="Processes that share the listening sockets; about as many as there are processors "
+        "for them. Each call is in one of them. 1: a single process. More need a `[store]` that "
+        "they can share.",
+    )
     tcp_idle: float = setting(
         900.0,
         unit="s",

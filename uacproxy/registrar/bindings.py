@@ -70,6 +70,16 @@ class BindingTable:
         now = self._now_utc()
         self._keep(aor, [binding for binding in bindings if binding.expires_at_utc > now])
 
+    def heard(self, aor: bytes, octets: bytes | None) -> None:
+        """Take over what another worker has written of an address; None: it has none left."""
+        try:
+            bindings = [] if octets is None else decode_bindings(octets)
+        except StoreCorrupt:
+            self.unreadable += 1
+            return
+        now = self._now_utc()
+        self._keep(aor, [binding for binding in bindings if binding.expires_at_utc > now])
+
     def lookup(self, aor: bytes) -> list[Binding]:
         """Return the bindings of ``canonical_aor(uri)``, highest q first, newest last among equals.
 

@@ -8,6 +8,7 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <stdint.h>
 #include <string.h>
 
 enum { TOKEN = 1, DIGIT = 2, HOST = 4, WHITE = 8, DISPLAY = 16, ENDS = 32 };
@@ -729,6 +730,143 @@ digest(PyObject *self, PyObject *given)
     Py_RETURN_NONE;
 }
 
+/* -- whose a message is ---------------------------------------------------------------- */
+
+static uint32_t crc_of[256];
+
+static PyObject *
+owner_named(const char *at, const char *end, long workers)
+{
+    uint32_t crc = 0xffffffffu;
+    for (; at < end; at++)
+        crc = crc_of[(crc ^ (unsigned char)*at) & 0xff] ^ (crc >> 8);
+    return PyLong_FromLong((long)((crc ^ 0xffffffffu) % (uint32_t)workers));
+}
+
+static int
+is_one_of(char c, const char *some)
+{
+    return c != 0 && strchr(some, c) != NULL;
+}
+
+static int
+begins(const char *at, const char *end, const char *word) /* the word in lower case */
+{
+    for (; *word != 0; at++, word++)
+        if (at >= end || lower(*at) != *word)
+            return 0;
+    return 1;
+}
+
+/* Find what follows branch=z9hG4bK, or the user of a SIP URI; return its end, or NULL. */
+static const char *
+decisive(const char *at, const char *end, int is_response, const char **begin)
+{
+    for (; at < end; at++) {
+        const char *stop;
+        if (is_response) {
+            if (!begins(at, end, "branch=") || end - at < 14 || memcmp(at + 7, "z9hG4bK", 7) != 0)
+                continue;
+            *begin = stop = at + 14;
+            while (stop < end && !is_one_of(*stop, ".;, \t\r\n"))
+                stop++;
+        } else {
+            if (!begins(at, end, "sip:") && !begins(at, end, "sips:"))
+                continue;
+            *begin = stop = at + (at[3] == ':' ? 4 : 5);
+            while (stop < end && !is_one_of(*stop, "@<>;, \t\r\n"))
+                stop++;
+            if (stop == end || *stop != '@')
+                continue;
+        }
+        if (stop > *begin)
+            return stop;
+    }
+    return NULL;
+}
+
+/* The first character of the name where it is Via, To or Call-ID, long or short; else 0. */
+static char
+deciding_name(const char *at, const char *end, const char **after)
+{
+    static const char *const names[] = {"via", "v", "to", "t", "call-id", "i"};
+    for (int i = 0; i < 6; i++) {
+        if (!begins(at, end, names[i]))
+            continue;
+        const char *colon = at + strlen(names[i]);
+        while (colon < end && (*colon == ' ' || *colon == '\t'))
+            colon++;
+        if (colon < end && *colon == ':') {
+            *after = colon + 1;
+            return names[i][0] == 'i' ? 'c' : names[i][0];
+        }
+    }
+    return 0;
+}
+
+PyDoc_STRVAR(owner_doc, "owner(octets, workers)\n--\n\n"
+"See uacproxy.sip.owner.find_owner, which gives the same answer to everything.");
+
+static PyObject *
+owner(PyObject *self, PyObject *args)
+{
+    PyObject *given;
+    long workers;
+    if (!PyArg_ParseTuple(args, "O!l", &PyBytes_Type, &given, &workers))
+        return NULL;
+    if (workers < 1) {
+        PyErr_SetString(PyExc_ValueError, "no workers");
+        return NULL;
+    }
+    const char *at = PyBytes_AS_STRING(given);
+    const char *end = at + PyBytes_GET_SIZE(given);
+    while (at < end && (*at == '\r' || *at == '\n'))
+        at++;
+    const int is_response = begins(at, end, "sip/");
+    char decides = is_response ? 'v' : 0;
+    if (end - at >= 9 && memcmp(at, "REGISTER ", 9) == 0)
+        decides = 't';
+    const char *call_id = NULL, *call_id_end = NULL;
+    while ((at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+        at++;
+        if (at == end || *at == '\n' || (*at == '\r' && end - at > 1 && at[1] == '\n'))
+            break;
+        const char *value, *begin, *stop;
+        const char name = deciding_name(at, end, &value);
+        if (name == 0)
+            continue;
+        const char *value_end = value;
+        for (;; value_end++) {
+            value_end = memchr(value_end, '\n', (size_t)(end - value_end));
+            if (value_end == NULL)
+                value_end = end;
+            if (end - value_end < 2 || (value_end[1] != ' ' && value_end[1] != '\t'))
+                break;
+        }
+        at = value_end;
+        if (name == decides) {
+            decides = 0;
+            stop = decisive(value, value_end, is_response, &begin);
+            if (stop != NULL)
+                return owner_named(begin, stop, workers);
+        } else if (name == 'c' && call_id == NULL) {
+            while (value < value_end && is_one_of(*value, " \t\r\n"))
+                value++;
+            for (stop = value; stop < value_end && !is_one_of(*stop, " \t\r\n");)
+                stop++;
+            if (stop > value) {
+                call_id = value;
+                call_id_end = stop;
+                if (decides == 0)
+                    break;
+            }
+        }
+    }
+    if (call_id == NULL)
+        return PyLong_FromLong(-1);
+    return owner_named(call_id, call_id_end, workers);
+}
+
 /* -- the module ------------------------------------------------------------------------ */
 
 static PyMethodDef functions[] = {
@@ -740,6 +878,7 @@ static PyMethodDef functions[] = {
     {"address", address, METH_O, address_doc},
     {"uri", uri, METH_O, uri_doc},
     {"digest", digest, METH_O, digest_doc},
+    {"owner", owner, METH_VARARGS, owner_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -769,6 +908,11 @@ PyInit__scan(void)
             kinds[c] |= ENDS; /* a parameter without quotes */
         if (kinds[c] & (TOKEN | WHITE) || c >= 0x80)
             kinds[c] |= DISPLAY;
+    }
+    for (uint32_t c = 0; c < 256; c++) {
+        crc_of[c] = c;
+        for (int bit = 0; bit < 8; bit++)
+            crc_of[c] = (crc_of[c] >> 1) ^ (crc_of[c] & 1 ? 0xedb88320u : 0);
     }
     empty = PyBytes_FromStringAndSize("", 0);
     return empty == NULL ? NULL : PyModule_Create(&module);

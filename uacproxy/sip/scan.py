@@ -25,6 +25,7 @@ UriParts = Callable[
     tuple[bytes, bytes, bytes | None, bytes, int, list[tuple[bytes, bytes]], bytes] | None,
 ]
 DigestParts = Callable[[bytes], dict[bytes, bytes] | None]
+Owner = Callable[[bytes, int], int | None]
 
 METHODS: Final = (
     *(b"INVITE", b"ACK", b"BYE", b"REGISTER", b"OPTIONS", b"CANCEL", b"PRACK", b"UPDATE"),
@@ -54,6 +55,14 @@ def _functions() -> tuple[Split, Value, CSeqParts, ViaParts, AddressParts, UriPa
     )
 
 
+def _owner() -> Owner:
+    try:
+        from uacproxy.sip import _scan
+    except ImportError:
+        return _not_built
+    return _scan.owner
+
+
 _FOUND: Final = _functions()
 split: Final = _FOUND[0]
 """From the octets of a message and its limits to its parts: see ``parse.parse_message``."""
@@ -69,3 +78,5 @@ uri: Final = _FOUND[5]
 """From a SIP URI to its parts: see ``uri.parse_uri``."""
 digest: Final = _FOUND[6]
 """From one Digest challenge or credentials to the parameters: see ``digest``."""
+owner: Final = _owner()
+"""From the octets of a message and a number of workers to one of these: see ``owner``."""

@@ -6,6 +6,9 @@ from binascii import hexlify
 from collections.abc import Callable
 from typing import Final, final
 
+from uacproxy.ports import Random
+from uacproxy.sip.owner import owner_of_token
+
 _TOKEN: Final = 16  # hexadecimal digits: 64 bits, 32 being the least (RFC 3261 19.3)
 _DRAWN: Final = 2048  # octets at a time: a call of the system costs more than they do
 
@@ -39,3 +42,27 @@ class SystemRandom:
     def uniform(self, low: float, high: float) -> float:
         """Return a number between ``low`` and ``high``."""
         return self._uniform(low, high)
+
+
+@final
+class OwnTokens:
+    """A ``Random`` whose tokens all name one worker (see ``sip.owner``).
+
+    Each costs as many of the other's as there are workers, on average.
+    """
+
+    def __init__(self, random: Random, number: int, workers: int) -> None:
+        self._random = random
+        self._number = number
+        self._workers = workers
+
+    def token(self) -> bytes:
+        """Return 16 fresh hexadecimal digits."""
+        while True:
+            token = self._random.token()
+            if owner_of_token(token, self._workers) == self._number:
+                return token
+
+    def uniform(self, low: float, high: float) -> float:
+        """Return a number between ``low`` and ``high``."""
+        return self._random.uniform(low, high)

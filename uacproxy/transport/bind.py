@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Iterable
 from typing import Final
 
 from uacproxy.errors import ConfigError
@@ -34,8 +35,7 @@ def bound_socket(listening: ListenAddress) -> socket.socket:
         if made.family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if datagrams:
-            _enlarge(made, socket.SO_RCVBUF, _FORCE_RCVBUF)
-            _enlarge(made, socket.SO_SNDBUF, _FORCE_SNDBUF)
+            enlarge(made, DATAGRAM_BUFFER)
         else:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((listening.host, listening.port))
@@ -51,16 +51,40 @@ def bound_socket(listening: ListenAddress) -> socket.socket:
     return made
 
 
-def _enlarge(made: socket.socket, option: int, forced: int) -> None:
+def bind_all(listen: Iterable[ListenAddress]) -> list[tuple[ListenAddress, socket.socket]]:
+    """Bind every address, or none; return them with the ports the system chose.
+
+    Raises:
+        ConfigError: of the first that could not be bound.
+    """
+    bound: list[tuple[ListenAddress, socket.socket]] = []
+    try:
+        for listening in listen:
+            made = bound_socket(listening)
+            bound.append((bound_to(listening, made), made))
+    except ConfigError:
+        for _, made in bound:
+            made.close()
+        raise
+    return bound
+
+
+def enlarge(made: socket.socket, octets: int) -> None:
+    """Ask for large buffers, as far as the system lets us."""
+    _enlarge(made, socket.SO_RCVBUF, _FORCE_RCVBUF, octets)
+    _enlarge(made, socket.SO_SNDBUF, _FORCE_SNDBUF, octets)
+
+
+def _enlarge(made: socket.socket, option: int, forced: int, octets: int) -> None:
     """Ask for a large buffer: beyond the system's limit with CAP_NET_ADMIN, else up to it."""
     if sys.platform == "linux":
         try:
-            made.setsockopt(socket.SOL_SOCKET, forced, DATAGRAM_BUFFER)
+            made.setsockopt(socket.SOL_SOCKET, forced, octets)
         except OSError:
             pass
         else:
             return
-    made.setsockopt(socket.SOL_SOCKET, option, DATAGRAM_BUFFER)
+    made.setsockopt(socket.SOL_SOCKET, option, octets)
 
 
 def bound_to(listening: ListenAddress, made: socket.socket) -> ListenAddress:

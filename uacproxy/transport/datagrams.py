@@ -264,6 +264,19 @@ class Datagrams:
             self._take(octets, wheres)
         self.flush()
 
+    def take_handed(self, octets: list[bytes], wheres: list[object]) -> None:
+        """Take datagrams that another worker has read; that may come while we read."""
+        was_gathering = self._gathering
+        self._gathering = True
+        if self._queue.is_crowded:
+            self._inbound.burst_begins(self._queue)
+            self._take(octets, wheres)
+            self._inbound.burst_over()
+        else:
+            self._take(octets, wheres)
+        if not was_gathering:
+            self.flush()
+
     def _take(self, octets: list[bytes], wheres: list[object]) -> None:
         flows = self._flows
         inbound = self._inbound
@@ -310,11 +323,15 @@ class Datagrams:
             return
         for address in self._errors():
             self._counters.unreachable += 1
-            flow = self._flows.get(self._wire.where(address))
-            if flow is not None and flow.last_failed is not None:
-                self._counters.failed += 1
-                self._later(0, flow.last_failed)
-                flow.last_failed = None
+            self.unreachable(self._wire.where(address))
+
+    def unreachable(self, where: object) -> None:
+        """Tell whoever sent last to an address."""
+        flow = self._flows.get(where)
+        if flow is not None and flow.last_failed is not None:
+            self._counters.failed += 1
+            self._later(0, flow.last_failed)
+            flow.last_failed = None
 
     def close(self) -> None:
         """Read and write no more; what waits is dropped, later sends fail."""

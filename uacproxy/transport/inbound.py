@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from typing import Final, final
+from typing import Final, Protocol, final
 
 from uacproxy.counters import TransportCounters
 from uacproxy.errors import ParseError
@@ -27,6 +27,16 @@ IsOurs = Callable[[bytes, int | None, bytes | None], bool]
 
 _BLANK: Final = 0x20  # no start line begins with an octet up to this
 _STUN: Final = 0x04  # STUN messages begin with one below this (RFC 5389 6)
+
+
+class StreamInbound(Protocol):
+    """Takes what streams are cut into."""
+
+    def octets_received(self, octets: bytes, flow: Flow) -> None:
+        """Take the octets of one message."""
+
+    def stream_broken(self, error: StreamBroken, flow: Flow) -> None:
+        """Hear of what a stream could not be cut at."""
 
 
 @final

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, final
 
@@ -20,12 +22,18 @@ from uacproxy.transport.addresses import (
     is_wildcard,
 )
 from uacproxy.transport.admission import Admission, IsKnown, Refuse
-from uacproxy.transport.bind import bound_socket, bound_to
+from uacproxy.transport.bind import bind_all
 from uacproxy.transport.inbound import Deliver, Inbound, Reject
+from uacproxy.transport.inbox import InboxDescriptor
+from uacproxy.transport.letters import Kind, Letter
 from uacproxy.transport.linger import Linger
 from uacproxy.transport.overload import Overload
 from uacproxy.transport.own_names import OwnNames
+from uacproxy.transport.place import WorkerPlace
+from uacproxy.transport.post import Post
 from uacproxy.transport.reactor import SocketReactor, descriptor_of_all
+from uacproxy.transport.remote_flow import SharedStreams
+from uacproxy.transport.shared_wire import SharedWire
 from uacproxy.transport.streams import MESSAGE_TIMEOUT, Streams
 from uacproxy.transport.udp import UdpListener
 from uacproxy.transport.wire import open_wire
@@ -55,6 +63,7 @@ class SocketSet:
         overload: Overload,
         is_known: IsKnown,
         refuse: Refuse,
+        place: WorkerPlace | None = None,
     ) -> None:
         """Prepare; no socket is made yet.
 
@@ -74,10 +83,14 @@ class SocketSet:
             connection_lost: hears of each connection we opened that others ended.
             overload: says which new requests are refused; its ``seen`` hears of what waits.
             is_known: see ``Admission``, and so ``refuse``.
+            place: among the workers that share the listeners; None: there is one process.
         """
         self.turn = overload.queue()
         """What waits for the reactor's turn."""
         self._overload = overload
+        self._place = place
+        self.post: Post | None = None  # to the other workers, once open
+        self._inbox: InboxDescriptor | None = None
         self._reactor = reactor
         self._listen = listen
         self._counters = counters
@@ -120,37 +133,89 @@ class SocketSet:
 
         Fails with ConfigError, naming the first word that could not be bound and why.
         """
-        bound = []
+        if self._place is not None:
+            self._open_shared(self._place)
+            return succeed(None)
         try:
-            for listening in self._listen:
-                bound.append((listening, bound_socket(listening)))
+            bound = bind_all(self._listen)
         except ConfigError as error:
-            for _, made in bound:
-                made.close()
             return fail(error)
-        for asked, made in bound:
-            listening = bound_to(asked, made)
-            self.names.add(listening)
-            if listening.transport == b"UDP":
-                self._udp[listening] = UdpListener(
-                    made,
-                    open_wire(made),
-                    listening,
-                    reactor=self._reactor,
-                    inbound=self._inbound,
-                    names=self.names,
-                    counters=self._counters,
-                    queue=self._overload.queue(),
-                    linger=self._linger,
-                )
-            else:
-                self._streams.listen(made, listening)
-                self._tcp.append(listening)
+        for listening, made in bound:
+            self._open(listening, made, 0)
         return succeed(None)
+
+    def _open(self, listening: ListenAddress, made: socket.socket, index: int) -> None:
+        self.names.add(listening)
+        if listening.transport == b"UDP":
+            wire = open_wire(made)
+            if self.post is not None:
+                wire = SharedWire(wire, self.post, index)
+            self._udp[listening] = UdpListener(
+                made,
+                wire,
+                listening,
+                reactor=self._reactor,
+                inbound=self._inbound,
+                names=self.names,
+                counters=self._counters,
+                queue=self._overload.queue(),
+                linger=self._linger,
+                post=self.post,
+                index=index,
+            )
+        else:
+            self._streams.listen(made, listening)
+            self._tcp.append(listening)
+
+    # -- shared with other workers ---------------------------------------------------------
+
+    def _open_shared(self, place: WorkerPlace) -> None:
+        """Begin to read what all workers have; each message goes to whom it belongs."""
+        post = Post(
+            place.number,
+            place.inbox,
+            place.outboxes,
+            counters=self._counters,
+            later=self._reactor.callLater,
+        )
+        self.post = post
+        listening = [address for address, _ in place.sockets]
+        self._streams.hand_to(
+            SharedStreams(
+                self._inbound,
+                post,
+                listening=listening,
+                sent_by=self.names.sent_by,
+                new_flow=self._streams.flow,
+                fail=self._streams.fail,
+                first_number=time.time_ns(),
+            )
+        )
+        post.take(Kind.DATAGRAM, lambda letters: self._take_datagrams(listening, letters))
+        post.take(Kind.UNREACHABLE, lambda letters: self._take_errors(listening, letters))
+        for index, (address, made) in enumerate(place.sockets):
+            self._open(address, made, index)
+        self._inbox = InboxDescriptor(place.inbox, post)
+        self._reactor.addReader(self._inbox)
+
+    def _take_datagrams(self, listening: list[ListenAddress], letters: list[Letter]) -> None:
+        for index, address in enumerate(listening):
+            some = [letter for letter in letters if letter.listener == index]
+            listener = self._udp.get(address)
+            if some and listener is not None:
+                listener.take_letters(some)
+
+    def _take_errors(self, listening: list[ListenAddress], letters: list[Letter]) -> None:
+        for letter in letters:
+            listener = self._udp.get(listening[letter.listener])
+            if listener is not None:
+                listener.unreachable(letter.place)
 
     def close(self) -> Deferred[None]:
         """Close everything; fires when the last connection is gone, within two seconds or so."""
         self._found.clear()
+        if self._inbox is not None:
+            self._reactor.removeReader(self._inbox)
         for listener in self._udp.values():
             listener.close()
         return self._streams.close()

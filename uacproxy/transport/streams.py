@@ -23,7 +23,7 @@ from uacproxy.settings import ListenAddress
 from uacproxy.sip.limits import LimitSettings
 from uacproxy.sip.via import Via
 from uacproxy.transport.addresses import is_wildcard
-from uacproxy.transport.inbound import Inbound
+from uacproxy.transport.inbound import StreamInbound
 from uacproxy.transport.own_names import OwnNames
 from uacproxy.transport.reactor import SocketReactor
 from uacproxy.transport.tcp import Failed, TcpConnection
@@ -89,7 +89,7 @@ class Streams:
         self,
         *,
         reactor: SocketReactor,
-        inbound: Inbound,
+        inbound: StreamInbound,
         names: OwnNames,
         limits: LimitSettings,
         counters: TransportCounters,
@@ -127,6 +127,10 @@ class Streams:
         self._attempts = 0
         self._flows: dict[Way, TcpFlow] = {}
         self._closed: Deferred[None] | None = None
+
+    def hand_to(self, inbound: StreamInbound) -> None:
+        """Have another take the messages; nothing listens yet."""
+        self.inbound = inbound
 
     # -- listening -------------------------------------------------------------------
 

@@ -60,6 +60,11 @@ class ConnectionFlow:
         """Tell whether a message may still be written."""
         return self._connection.is_open
 
+    @property
+    def listening(self) -> ListenAddress:
+        """Return the listener it came to, or was opened from."""
+        return self._connection.listening
+
     def send(self, octets: bytes, failed: Failed) -> None:
         """Send on this connection; ``failed`` hears where it has closed, or closes too soon."""
         self._connection.write(octets, failed)

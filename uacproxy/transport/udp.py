@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Iterator
 from typing import final
 
 from twisted.internet.error import ConnectionDone
@@ -21,11 +22,13 @@ from uacproxy.transport.backlog import Backlog
 from uacproxy.transport.datagrams import Datagrams, UdpFlow
 from uacproxy.transport.icmp import ask_for_errors, read_errors
 from uacproxy.transport.inbound import Inbound
+from uacproxy.transport.letters import Kind, Letter
 from uacproxy.transport.linger import Linger
 from uacproxy.transport.overload import Queue
 from uacproxy.transport.own_names import OwnNames
+from uacproxy.transport.post import Post
 from uacproxy.transport.reactor import SocketReactor
-from uacproxy.transport.wire import Wire
+from uacproxy.transport.wire import Address, Wire
 
 
 @final
@@ -45,6 +48,8 @@ class UdpListener:
         counters: TransportCounters,
         queue: Queue,
         linger: Linger,
+        post: Post | None = None,
+        index: int = 0,
     ) -> None:
         """Take over a bound, non-blocking socket and start reading.
 
@@ -58,10 +63,15 @@ class UdpListener:
             counters: shared with all sockets.
             queue: of that socket.
             linger: shared with all sockets; reads on while traffic is dense.
+            post: to the other workers that read the same socket; None: nobody else does.
+            index: of this listener, the same at every worker.
         """
         self.listening = listening
         self._socket = bound
         self._reactor = reactor
+        self._wire = wire
+        self._post = post
+        self._index = index
         self._datagrams = Datagrams(
             wire,
             listening,
@@ -69,7 +79,7 @@ class UdpListener:
             names=names,
             counters=counters,
             later=reactor.callLater,
-            errors=lambda: read_errors(bound),
+            errors=self._read_errors,
             full=lambda: reactor.addWriter(self),
             backlog=Backlog(bound, time.time).look,
             queue=queue,
@@ -90,6 +100,25 @@ class UdpListener:
     def flush(self) -> None:
         """Send what was gathered."""
         self._datagrams.flush()
+
+    def take_letters(self, letters: list[Letter]) -> None:
+        """Take datagrams that another worker has read."""
+        unpacked = self._wire.unpacked
+        self._datagrams.take_handed(
+            [letter.octets for letter in letters], [unpacked(letter.place) for letter in letters]
+        )
+
+    def unreachable(self, place: bytes) -> None:
+        """Hear of an ICMP error that another worker has read."""
+        self._datagrams.unreachable(self._wire.unpacked(place))
+
+    def _read_errors(self) -> Iterator[Address]:
+        """Yield who was reported as unreachable; the other workers may have sent it, so tell."""
+        for address in read_errors(self._socket):
+            if self._post is not None:
+                place = self._wire.packed(self._wire.where(address))
+                self._post.put_to_others(Kind.UNREACHABLE, listener=self._index, place=place)
+            yield address
 
     def doRead(self) -> None:  # noqa: N802  (Twisted's name)
         """Read what waits, and while traffic is dense what comes next."""

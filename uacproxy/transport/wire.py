@@ -48,6 +48,12 @@ class Wire(Protocol):
     def address(self, where: object) -> Address:
         """Return the address again."""
 
+    def packed(self, where: object) -> bytes:
+        """Return a where as octets, for another process that has the same socket."""
+
+    def unpacked(self, octets: bytes) -> object:
+        """Return the where again."""
+
 
 @final
 class PlainWire:
@@ -92,6 +98,15 @@ class PlainWire:
         """Return the address itself."""
         return where  # type: ignore[return-value]
 
+    def packed(self, where: object) -> bytes:
+        """Return the parts of the address, a space between them."""
+        return " ".join(str(part) for part in self.address(where)).encode("ascii")
+
+    def unpacked(self, octets: bytes) -> object:
+        """Return the address."""
+        host, *numbers = octets.decode("ascii").split(" ")
+        return (host, *map(int, numbers))
+
 
 @final
 class NativeWire:
@@ -123,6 +138,15 @@ class NativeWire:
     def address(self, where: object) -> Address:
         """Return what the octets say."""
         return self._address(where)
+
+    def packed(self, where: object) -> bytes:
+        """Return them as they are."""
+        assert isinstance(where, bytes)
+        return where
+
+    def unpacked(self, octets: bytes) -> object:
+        """Return them as they are."""
+        return octets
 
 
 def open_wire(bound: socket.socket) -> Wire:

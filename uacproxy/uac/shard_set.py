@@ -61,6 +61,7 @@ class ShardSet:
             log: hears who comes and goes.
         """
         self.member = member
+        self.siblings = ""  # begins the names of those that stop with us, where there are any
         self.lease_time = lease_time
         self.members: dict[str, Member] = {}
         self.others: dict[int, Lease] = {}  # shard to its lease, as last heard
@@ -126,9 +127,12 @@ class ShardSet:
     @property
     def has_heirs(self) -> bool:
         """Tell whether another instance would take what we give back."""
-        return any(
-            member.since > 0.0 for name, member in self.members.items() if name != self.member
-        )
+        for name, member in self.members.items():
+            if name == self.member or (self.siblings and name.startswith(self.siblings)):
+                continue
+            if member.since > 0.0:
+                return True
+        return False
 
     # -- what the service and operators ask for ---------------------------------------------
 

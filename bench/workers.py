@@ -1,0 +1,119 @@
+"""One worker and two, in turn: ``python -m bench.workers``, prints the ratio and how it came about.
+
+W1 by Record-Route, state in SQLite for both. One worker is pinned to core 0, two share both
+cores; SIPp runs on both cores in either case, at ``nice -n 19``, so it gets what the workers
+leave. Two ways to look at it:
+
+- capacity: at one moderate rate, CPU a call of the busiest process, which is the one whose core is
+  full first; 1 over that is what the cores could do if nobody else used them. This counts all
+  that workers cost (hand-over, wake-ups for nothing, an uneven share), and not the load.
+- highest rate (``--highest``): the rate is raised until a call in a thousand fails or SIPp
+  falls behind. On a machine of two cores SIPp has to live on what two workers leave, so
+  this says less than the workers could do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from bench import load, systems
+from bench.processes import cpu, family
+from bench.workloads import CALLS, WORKLOADS
+
+BOTH_CORES = "0,1"
+WARM, SECS = 3.0, 8.0
+STEP = 1.15  # from one rate to the next
+FAILS_AT = 0.1  # percent of the calls
+WORDS = {"UAC": "", "RULE": "", "TARGET": "relay = sip:127.7.0.2:5070", "TAIL": ""}
+
+Result = dict[str, float]
+
+
+def command_of(run: Path, workers: int) -> list[str]:
+    """Return the command of a service with so many workers."""
+    command = systems.uacproxy_command(run, CALLS / "uacproxy.ini", **WORDS)
+    ini = Path(command[-1])
+    text = ini.read_text().replace("[sip]\n", f"[sip]\nworkers = {workers}\n", 1)
+    ini.write_text(text.replace("url = memory:", f"url = sqlite:///{run}/state.db"))
+    return command
+
+
+def measure_one(workers: int, rate: int) -> Result:
+    """Start a service and measure it; this process and the load are niced from then on."""
+    systems.SUT_CORE = "0" if workers == 1 else BOTH_CORES
+    load.LOAD_CORE = BOTH_CORES
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder)
+        with systems.running(command_of(run, workers), run / "log") as pid:
+            os.nice(19)
+            pids = family(pid)
+            before = {one: cpu([one])[2] for one in pids}
+            found = load.measure(pid, WORKLOADS["w1"], rate, WARM, SECS)
+            used = {one: cpu([one])[2] - before[one] for one in pids}
+    busiest = max(used.values()) / sum(used.values())
+    return {**found, "busiest": busiest, "us_busiest": found["us_per_call"] * busiest}
+
+
+def measured(workers: int, rate: int) -> Result:
+    """Measure in a process of its own: what is niced stays so."""
+    words = [sys.executable, "-m", "bench.workers", "--one", str(workers), "--rate", str(rate)]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    result: Result = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def compare_capacity(rate: int, rounds: int) -> None:
+    """Print CPU a call of one worker and of two, and the ratio of what they could do."""
+    ratios = []
+    for number in range(1, rounds + 1):
+        one, two = measured(1, rate), measured(2, rate)
+        ratios.append(one["us_busiest"] / two["us_busiest"])
+        print(
+            f"round {number}, {rate} calls/s: one {one['us_per_call']:.0f} us a call, "
+            f"two {two['us_per_call']:.0f} us, of which the busier {two['us_busiest']:.0f}: "
+            f"{ratios[-1]:.2f} (failed {one['failed_percent']:.2f} and "
+            f"{two['failed_percent']:.2f} %)",
+            flush=True,
+        )
+    print(f"two workers could do {statistics.median(ratios):.2f} times what one could")
+
+
+def highest(workers: int, rate: int) -> float:
+    """Raise the rate until calls fail; return the last calls/s that was well."""
+    best = 0.0
+    while True:
+        found = measured(workers, rate)
+        is_well = found["failed_percent"] < FAILS_AT and found["calls_per_s"] > 0.95 * rate
+        print(f"{workers} at {rate}/s: {found['calls_per_s']:.0f}/s, {is_well}", flush=True)
+        if not is_well:
+            return best
+        best = found["calls_per_s"]
+        rate = int(rate * STEP)
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rate", type=int, default=1000, help="calls/s")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--highest", action="store_true", help="find the highest rates as well")
+    parser.add_argument("--one", type=int, default=0, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(measure_one(options.one, options.rate)))
+        return
+    compare_capacity(options.rate, options.rounds)
+    if options.highest:
+        one, two = highest(1, 2 * options.rate), highest(2, 2 * options.rate)
+        print(f"highest: {one:.0f} and {two:.0f} calls/s, {two / one if one else 0:.2f} times")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""A service of two workers as its operator and its peers see it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from zlib import crc32
+
+from tests.support.dialog_stores import INI as STORE_INI
+from tests.support.dialog_stores import VIEWS
+from tests.support.endpoint import Endpoint
+from tests.support.free_ports import LOOPBACK
+from tests.support.identity_peers import ANY_SIDE, Call, phones
+from tests.support.uacproxy_process import UacproxyProcess
+from uacproxy.dialog.dialog import DialogState, decode_dialog
+from uacproxy.dialog.tracker import SPACE as DIALOGS
+from uacproxy.registrar.bindings import SPACE as BINDINGS
+
+STATE = "uacproxy-state.db"
+
+Start = Callable[..., UacproxyProcess]
+
+INI = """\
+[sip]
+listen = udp:@HERE@ tcp:@HERE@
+domains = a.example
+workers = 2
+
+[routing]
+script = route.py
+"""
+
+ROUTE = """\
+from uacproxy.routing import Relay, Reply, request_route
+
+
+@request_route
+def main(ctx):
+    if ctx.request.method == "REGISTER":
+        return Relay()
+    if ctx["$rd"] == "a.example":
+        return Relay()
+    return Reply(603, "one")
+"""
+
+
+def call_id_of(worker: int, name: str) -> str:
+    """Return a Call-ID of a worker, by its number."""
+    return next(one for at in range(99) if crc32((one := f"{name}{at}").encode()) % 2 == worker)
+
+
+def options(endpoint: Endpoint, call_id: str) -> str:
+    """Return an OPTIONS of a Call-ID."""
+    return (
+        f"OPTIONS sip:x@b.example SIP/2.0\r\nVia: SIP/2.0/UDP {endpoint.address};"
+        f"branch=z9hG4bK{call_id}\r\nMax-Forwards: 70\r\nFrom: <sip:a@b.example>;tag=1\r\n"
+        f"To: <sip:x@b.example>\r\nCall-ID: {call_id}\r\nCSeq: 1 OPTIONS\r\n"
+        "Content-Length: 0\r\n\r\n"
+    )
+
+
+def wait_until_kept(
+    service: UacproxyProcess, space: str, is_wanted: Callable[[bytes, bytes], bool]
+) -> None:
+    """Wait until the state file has a key and value of a space as wanted."""
+
+    def is_kept() -> bool:
+        with closing(sqlite3.connect(f"file:{service.folder}/{STATE}?mode=ro", uri=True)) as file:
+            rows = file.execute("SELECT key, value FROM state WHERE space = ?", (space,)).fetchall()
+        return any(is_wanted(bytes(key), bytes(value)) for key, value in rows)
+
+    service.server.wait_until(is_kept)
+
+
+def is_confirmed(ident: bytes, value: bytes) -> bool:
+    """Tell whether a stored dialog is confirmed."""
+    return decode_dialog(ident, value).state is DialogState.CONFIRMED
+
+
+def test_verbs_speak_for_both_workers_and_name_the_one_that_refuses(start_uacproxy: Start) -> None:
+    service = start_uacproxy(INI, files={"route.py": ROUTE})
+    rows = service.uacctl("workers")
+    assert [(row["worker"], row["state"], row["restarts"]) for row in rows] == [
+        ("worker 1", "works", 0),
+        ("worker 2", "works", 0),
+    ]
+    with Endpoint("alice") as alice:
+        before = service.stats()["proxy.requests"]
+        for number in range(6):
+            alice.send(options(alice, call_id_of(number % 2, f"n{number}-")), service.address)
+            assert alice.hears("603").start == "SIP/2.0 603 one"
+        stats = service.stats()
+    assert stats["proxy.requests"] - before == 6
+    assert (stats["workers.total"], stats["workers.away"]) == (2, 0)
+    assert stats["worker.2.pid"] == rows[1]["pid"]
+    assert service.ask("version")["workers"] == 2
+    script = service.folder / "route.py"
+    script.write_text("import no_such_module\n")
+    refused = service.run_uacctl("reload-script")
+    assert refused.returncode == 1
+    assert f"{script}:1" in refused.stderr
+    script.write_text(ROUTE.replace("one", "two"))
+    service.signal(signal.SIGHUP)
+    service.wait_for_log("route script loaded", times=2)
+    with Endpoint("alice") as alice:
+        for number in range(2):
+            alice.send(options(alice, call_id_of(number, "again")), service.address)
+            assert alice.hears("603").start == "SIP/2.0 603 two"
+
+
+def test_a_killed_worker_is_started_again_and_the_other_goes_on(start_uacproxy: Start) -> None:
+    service = start_uacproxy(INI, files={"route.py": ROUTE})
+    first = int(service.stats()["worker.1.pid"])
+    os.kill(first, signal.SIGKILL)
+    with Endpoint("alice") as alice:
+        alice.send(options(alice, call_id_of(1, "other")), service.address)
+        alice.hears("603")  # the second has it, whoever has read it
+        alice.send(options(alice, call_id_of(0, "own")), service.address)
+        alice.hears("603")  # it has waited for the first to be back
+    stats = service.stats()
+    assert (stats["worker.1.restarts"], stats["worker.2.restarts"]) == (1, 0)
+    assert stats["worker.1.pid"] not in (0, first)
+
+
+def test_a_call_of_the_dialog_store_outlives_the_kill_of_both_workers(
+    start_uacproxy: Start,
+) -> None:
+    ini = STORE_INI.replace("[sip]\n", "[sip]\nworkers = 2\n")
+    service = start_uacproxy(ini, store=f"sqlite:///{STATE}", prefix="x:")
+    address = (service.host, service.port)
+    with phones("one", "two") as (caller, callee):
+        call = Call(caller, callee, address, VIEWS)
+        call.ack(address)
+        wait_until_kept(service, DIALOGS, is_confirmed)
+        for number in (1, 2):
+            os.kill(int(service.stats()[f"worker.{number}.pid"]), signal.SIGKILL)
+        service.wait_for_log("works, process", times=4)
+        call.from_callee(b"INVITE", address)
+        call.from_caller(b"INVITE", address)
+        ANY_SIDE["caller"](call, address)
+        VIEWS.nobody_knows_more(caller, callee)
+    service.wait_for(dialog_active=0)
+
+
+def test_a_message_on_a_connection_is_answered_over_it_by_whichever_worker(
+    start_uacproxy: Start,
+) -> None:
+    service = start_uacproxy(INI, files={"route.py": ROUTE})
+    with (
+        Endpoint("alice") as alice,
+        socket.create_connection((LOOPBACK, service.port), timeout=10) as stream,
+    ):
+        for number in range(4):
+            call_id = call_id_of(number % 2, f"t{number}-")
+            stream.sendall(options(alice, call_id).replace("/UDP", "/TCP").encode())
+            answer = b""
+            while not answer.endswith(b"\r\n\r\n"):
+                answer += stream.recv(4096)
+            assert answer.startswith(b"SIP/2.0 603 one")
+            assert f"Call-ID: {call_id}".encode() in answer
+    assert service.stats()["transport.handed"] > 0
+
+
+def test_a_binding_is_known_to_both_workers_also_after_a_kill(start_uacproxy: Start) -> None:
+    service = start_uacproxy(INI, files={"route.py": ROUTE})
+    with Endpoint("bob") as bob, Endpoint("alice") as alice:
+        register = (
+            options(bob, "reg1")
+            .replace("OPTIONS sip:x@b.example", "REGISTER sip:a.example")
+            .replace("To: <sip:x@b.example>", "To: <sip:bob@a.example>")
+            .replace("From: <sip:a@b.example>", "From: <sip:bob@a.example>")
+            .replace("1 OPTIONS", f"1 REGISTER\r\nExpires: 600\r\n{bob.contact.strip()}")
+        )
+        bob.send(register, service.address)
+        bob.hears("200")
+        wait_until_kept(service, BINDINGS, lambda aor, value: b"bob" in aor)
+
+        def reaches_bob(name: str) -> None:
+            for worker in range(2):
+                asked = options(alice, call_id_of(worker, name)).replace("x@b.", "bob@a.")
+                alice.send(asked, service.address)
+                heard = bob.hears("OPTIONS")
+                bob.answers(heard, "200 OK", service.address)
+                alice.hears("200")
+
+        reaches_bob("one")
+        for number in (1, 2):
+            os.kill(int(service.stats()[f"worker.{number}.pid"]), signal.SIGKILL)
+            service.wait_for_log("works, process", times=2 + number)
+            reaches_bob(f"kill{number}-")

@@ -1,0 +1,1 @@
+"""Several processes that are one service: what starts them, watches them and speaks for them."""

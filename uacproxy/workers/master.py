@@ -1,0 +1,216 @@
+"""The process that starts the workers: it has the sockets, the one management door, and no calls.
+
+It binds what all workers read, makes the pairs by which they hand over to each other, sees
+that the store and the keys in it are there, and starts them; it starts again whichever dies.
+What an operator asks goes to the workers (``verbs``); a stop is theirs first.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final, final
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+
+from uacproxy import __version__
+from uacproxy.assembly.restore_keys import RestoreKeys
+from uacproxy.config.check import warnings
+from uacproxy.config.schema import Config
+from uacproxy.config.script import read_script
+from uacproxy.errors import UacproxyError
+from uacproxy.manage.amp import amp_factory
+from uacproxy.manage.endpoint import listen
+from uacproxy.manage.log import open_log
+from uacproxy.settings import ListenAddress
+from uacproxy.store.open import open_store
+from uacproxy.transport.bind import DATAGRAM_BUFFER, bind_all, enlarge
+from uacproxy.uac.shards import pick_member, shard_of
+from uacproxy.workers.inheritance import Inheritance
+from uacproxy.workers.process import WorkerProcess
+from uacproxy.workers.verbs import WorkerVerbs
+
+STOP_WITHIN: Final = 15.0  # s, for workers to take back what is registered
+
+
+@final
+class WorkerFailed(UacproxyError):
+    """A worker could not start; it has said why, and ended with ``exit_status``."""
+
+    code = "worker_failed"
+
+    def __init__(self, name: str, exit_status: int) -> None:
+        super().__init__(f"{name} could not start")
+        self.exit_status = exit_status
+
+
+@final
+class Master:
+    """One service of several workers; ``start`` and ``stop`` may each be called once."""
+
+    def __init__(self, config: Config, reactor: Any, shutdown: Callable[[], None]) -> None:
+        """Prepare; nothing is opened yet.
+
+        Args:
+            config: resolved.
+            reactor: Twisted's.
+            shutdown: asks for the ordered stop, for ``uacctl shutdown``.
+        """
+        self.log: Logger = open_log(config.log.level, config.log.file, config.log.format)
+        self._config = config
+        self._reactor = reactor
+        self._shutdown = shutdown
+        self._sockets: list[tuple[ListenAddress, socket.socket]] = []
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._doors: list[IListeningPort] = []
+        self._verbs: WorkerVerbs | None = None
+        self.workers: list[WorkerProcess] = []
+
+    # -- starting ----------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start every worker; when one cannot, stop them all and raise.
+
+        Raises:
+            UacproxyError: ConfigError or ScriptError with the place at fault, StoreError, or
+                ``WorkerFailed``.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self._end()
+            raise
+
+    async def _start(self) -> None:
+        config = self._config
+        read_script(config)  # an error once, not from each
+        await self._prepare_store()
+        self._sockets = bind_all(config.sip.listen)
+        for _ in range(config.sip.workers):
+            read, written = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._pairs.append((read, written))
+            for end in (read, written):
+                end.setblocking(False)
+                enlarge(end, DATAGRAM_BUFFER)
+        for number in range(config.sip.workers):
+            self.workers.append(
+                WorkerProcess(number, inherit=self._inherit, reactor=self._reactor, log=self.log)
+            )
+        self._verbs = WorkerVerbs(
+            self.workers,
+            version=__version__,
+            seconds=self._reactor.seconds,
+            owner_of=self._owner_of_account(),
+            shutdown=self._shutdown,
+            log=self.log,
+        )
+        if config.management.amp:
+            factory = amp_factory(self._verbs)
+            door = await listen(self._reactor, config.management.amp, factory, key="amp")
+            self._doors.append(door)
+        for worker in self.workers:
+            worker.start()
+        for worker in self.workers:
+            if not await worker.ready():
+                raise WorkerFailed(worker.name, worker.status)
+        for warning in warnings(config):
+            self.log.warn("{warning}", warning=warning)
+        self.log.info(
+            "uacproxy {version} listens on {where} with {workers} workers",
+            version=__version__,
+            where=" ".join(str(address) for address, _ in self._sockets),
+            workers=len(self.workers),
+        )
+
+    async def _prepare_store(self) -> None:
+        """Make the file or reach the server, and the key that all workers use."""
+        settings = self._config.store
+        store = open_store(
+            settings.url,
+            flush_interval_s=settings.flush_interval / 1000,
+            redis_prefix=settings.redis_prefix,
+            now_utc=time.time,
+            reactor=self._reactor,
+            log=self.log,
+            count=lambda _code: None,
+        )
+        try:
+            await RestoreKeys(self._config.uac, self._reactor).load(store)
+        finally:
+            await store.close()
+
+    def _inherit(self, number: int, is_first: bool, door: int) -> Inheritance:
+        return Inheritance(
+            config=config_of_worker(self._config),
+            number=number,
+            workers=len(self.workers),
+            is_first=is_first,
+            sockets=[(address, bound.fileno()) for address, bound in self._sockets],
+            inbox=self._pairs[number][0].fileno(),
+            outboxes=[written.fileno() for _, written in self._pairs],
+            door=door,
+        )
+
+    def _owner_of_account(self) -> Callable[[str], int] | None:
+        """Return what tells the worker of an account, where that follows from its name."""
+        instances = self._config.instances
+        if self._config.store.url.startswith("redis") and instances.share_registrations:
+            return None
+        members = [worker.name for worker in self.workers]
+
+        def owner_of(l_uuid: str) -> int:
+            shard = shard_of(l_uuid, instances.shards)
+            return members.index(pick_member(shard, members))
+
+        return owner_of
+
+    # -- stopping ----------------------------------------------------------------------
+
+    async def stop(self) -> None:
+        """Stop the workers in order, all at once; then close what they had in common."""
+        await self._end()
+
+    async def _end(self) -> None:
+        for door in self._doors:
+            closed = door.stopListening()
+            if isinstance(closed, Deferred):
+                await closed
+        stopped = DeferredList([worker.stop() for worker in self.workers])
+        late = self._reactor.callLater(STOP_WITHIN, self._kill)
+        await stopped
+        if late.active():
+            late.cancel()
+        for _, bound in self._sockets:
+            bound.close()
+        for pair in self._pairs:
+            for end in pair:
+                end.close()
+
+    def _kill(self) -> None:
+        for worker in self.workers:
+            if worker.pid:
+                self.log.error("{name} did not stop; it is killed", name=worker.name)
+                worker.signal(signal.SIGKILL)
+
+    # -- what the service asks ---------------------------------------------------------
+
+    def reload_script(self) -> None:
+        """Have every worker read the routing again, and log what is wrong with it."""
+        if self._verbs is not None:
+            self._verbs.reload_script()
+
+
+def config_of_worker(config: Config) -> Config:
+    """Return the settings of one of the workers: its share of what is bounded for all."""
+    workers = config.sip.workers
+    uac = replace(
+        config.uac,
+        reg_rate=-(-config.uac.reg_rate // workers),
+        reg_rate_per_registrar=-(-config.uac.reg_rate_per_registrar // workers),
+    )
+    return replace(config, uac=uac)
