@@ -41,9 +41,12 @@ bench: core
 	@mkdir -p build
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 
-bench-micro: .venv/ready
-	@$(MAKE) interpreted && $(BIN)/python -m bench.micro.steps && $(BIN)/python -m bench.micro.whole_call
-	@$(MAKE) compiled && $(BIN)/python -m bench.micro.steps && $(BIN)/python -m bench.micro.whole_call
+MICRO := $(BIN)/python -m bench.micro
+
+bench-micro: .venv/ready-for-tests
+	@mkdir -p build && rm -f build/micro-plain.json build/micro-compiled.json
+	@$(MAKE) interpreted && $(MICRO).steps -q -o build/micro-plain.json && $(MICRO).whole_call --batches 100
+	@$(MAKE) compiled && $(MICRO).steps -q -o build/micro-compiled.json && $(MICRO).whole_call
 
 bench-compare: .venv/ready
 	@$(BIN)/python -m bench --compare $(BASE)

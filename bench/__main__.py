@@ -23,7 +23,11 @@ import sys
 
 from rich.console import Console
 
+from bench.flatness import FLAT
+from bench.latency import LATENCY
+from bench.leak import LEAK
 from bench.machine import describe_machine
+from bench.memory import MEMORY
 from bench.options import WHOLE, read_options
 from bench.overload import OVERLOAD
 from bench.registrations import W3
@@ -33,7 +37,16 @@ from bench.turns import measurement_of
 from bench.workloads import WORKLOADS
 
 ALL: dict[str, Measurement] = {
-    one.name: one for one in (*(measurement_of(each) for each in WORKLOADS.values()), W3, *OVERLOAD)
+    one.name: one
+    for one in (
+        *(measurement_of(each) for each in WORKLOADS.values()),
+        LATENCY,
+        FLAT,
+        LEAK,
+        MEMORY,
+        W3,
+        *OVERLOAD,
+    )
 }
 
 

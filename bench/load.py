@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from bench.workloads import CALLS, Workload
 CALLEE = ("127.7.0.2", 5070)
 CALLER = ("127.7.0.3", 5061)
 LOAD_CORE = "1"
+HOLD_RATE = 1000  # standing calls/s that are set up
+HOLD_WAITS = 35  # s, until their transactions are gone
 PACE = 10  # s, in which standing calls begin, and between two requests of each
 
 Figures = dict[str, float]
@@ -54,36 +58,62 @@ def measure(pid: int, workload: Workload, rate: int, warm: float, secs: float) -
         warm: s before the measurement begins.
         secs: s that are measured.
     """
+    if workload.stands:
+        calls, most, until = rate * PACE, rate * PACE, 6.0 * PACE
+    else:
+        calls, most, until = int(rate * (warm + secs + 1)), max(400, rate), warm + secs
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder)
-        callee = None
-        if workload.callee:
-            where = ("-i", CALLEE[0], "-p", str(CALLEE[1]))
-            callee = sipp(run, "callee", "-sf", str(CALLS / workload.callee), *where)
-        time.sleep(0.6)
         pids = family(pid)
         sampler = Sampler(pids)
-        sampler.start()
-        if workload.stands:
-            calls, most, until = rate * PACE, rate * PACE, 6.0 * PACE
-        else:
-            calls, most, until = int(rate * (warm + secs + 1)), max(400, rate), warm + secs
-        caller = sipp(
-            run,
-            "caller",
-            *(f"{SUT[0]}:{SUT[1]}", "-sf", str(CALLS / workload.caller)),
-            *("-s", "provider.example.net", "-i", CALLER[0], "-p", str(CALLER[1])),
-            *("-r", str(rate), "-m", str(calls), "-l", str(most)),
-            *("-recv_timeout", "8000", "-timeout", str(int(until + 14))),
-            *("-trace_rtt", "-rtt_freq", "500"),
-        )
-        try:
-            caller.wait(until + 30)
-        except subprocess.TimeoutExpired:
+        with load(run, workload, rate, calls, most, timeout=until + 14) as caller:
+            sampler.start()
+            try:
+                caller.wait(until + 30)
+            except subprocess.TimeoutExpired:
+                caller.kill()
+                caller.wait()
+            sampler.end()
+            memory = resident(pids)
+        rows = statistics_of(run / "caller.csv")
+        found = figures(rows, sampler, workload, warm, secs)
+        return {**found, **latencies(run, warm), "resident_mb": memory}
+
+
+@contextmanager
+def load(
+    run: Path, workload: Workload, rate: int, calls: int, most: int = 0, *, timeout: float = 0
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run both sides of a workload until the block ends; gives the caller.
+
+    Args:
+        run: where its files go, ``caller.csv`` among them.
+        workload: what to run.
+        rate: calls/s.
+        calls: altogether.
+        most: calls at a time; 0: as many as begin in a second.
+        timeout: s, after which the caller ends whatever is left; 0: never.
+    """
+    callee = None
+    if workload.callee:
+        where = ("-i", CALLEE[0], "-p", str(CALLEE[1]))
+        callee = sipp(run, "callee", "-sf", str(CALLS / workload.callee), *where)
+    time.sleep(0.6)
+    caller = sipp(
+        run,
+        "caller",
+        *(f"{SUT[0]}:{SUT[1]}", "-sf", str(CALLS / workload.caller)),
+        *("-s", "provider.example.net", "-i", CALLER[0], "-p", str(CALLER[1])),
+        *("-r", str(rate), "-m", str(calls), "-l", str(most or max(400, rate))),
+        *("-recv_timeout", "8000", "-trace_rtt", "-rtt_freq", "500"),
+        *(("-timeout", str(int(timeout))) if timeout else ()),
+    )
+    try:
+        yield caller
+    finally:
+        if caller.poll() is None:
             caller.kill()
             caller.wait()
-        sampler.end()
-        memory = resident(pids)
         if callee is not None:
             callee.send_signal(signal.SIGUSR1)
             try:
@@ -91,9 +121,6 @@ def measure(pid: int, workload: Workload, rate: int, warm: float, secs: float) -
             except subprocess.TimeoutExpired:
                 callee.kill()
                 callee.wait()
-        rows = statistics_of(run / "caller.csv")
-        found = figures(rows, sampler, workload, warm, secs)
-        return {**found, **latencies(run, warm), "resident_mb": memory}
 
 
 def statistics_of(file: Path) -> list[dict[str, Any]]:
@@ -179,9 +206,20 @@ def hold_calls(workload: Workload, calls: int) -> None:
             run,
             "caller",
             *(f"{SUT[0]}:{SUT[1]}", "-sf", str(run / "caller.xml"), "-s", "provider.example.net"),
-            *("-i", CALLER[0], "-p", str(CALLER[1]), "-r", "500", "-m", str(calls)),
+            *(
+                "-i",
+                CALLER[0],
+                "-p",
+                str(CALLER[1]),
+                "-r",
+                str(HOLD_RATE),
+                "-m",
+                str(calls),
+                "-l",
+                str(calls),
+            ),
         )
-        caller.wait(calls / 500 + 60)
-        time.sleep(35)  # until their transactions are gone
+        caller.wait(calls / HOLD_RATE + 60)
+        time.sleep(HOLD_WAITS)
         callee.kill()
         callee.wait()

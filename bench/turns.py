@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from bench.load import Figures, hold_calls, lasts, measure
+from bench.load import HOLD_RATE, HOLD_WAITS, Figures, hold_calls, lasts, measure
 from bench.options import Options
 from bench.report import Kept, medians_of, show
 from bench.session import Measurement, Session
@@ -28,7 +28,7 @@ def measurement_of(workload: Workload) -> Measurement:
         systems = 1 if options.only else len(workload.systems)
         rates = len(options.rates or workload.rates)
         one = lasts(workload, options.warm, options.secs)
-        holds = options.standing / 500 + 38 if options.standing else 0.0
+        holds = options.standing / HOLD_RATE + HOLD_WAITS if options.standing else 0.0
         found = options.rounds * systems * (rates * one + START + holds)
         if _searches(options, workload):
             found += systems * STEPS * (lasts(workload, *SEARCH) + START)

@@ -17,6 +17,15 @@ from bench.systems import HERE, interpreted_command, kamailio_command, uacproxy_
 
 CALLS = HERE / "calls"
 
+USUAL = {
+    "UAC": "",
+    "STORE": "memory:",
+    "PROBE": "",
+    "RULE": "",
+    "TARGET": "relay = sip:127.7.0.2:5070",
+    "TAIL": "",
+}
+
 Command = Callable[[Path], "list[str] | None"]
 
 
@@ -34,25 +43,28 @@ class Workload(NamedTuple):
     stands: bool = False  # calls begin in 10 s, then each sends a unit every 10 s, four times
 
 
-def _uacproxy(**words: str) -> Command:
-    filled = {"UAC": "", "RULE": "", "TARGET": "relay = sip:127.7.0.2:5070", "TAIL": "", **words}
+def uacproxy(**words: str) -> Command:
+    """Return what starts uacproxy on ``calls/uacproxy.ini`` with these words filled in."""
+    filled = {**USUAL, **words}
     return lambda run: uacproxy_command(run, CALLS / "uacproxy.ini", **filled)
 
 
-def _interpreted(**words: str) -> Command:
-    filled = {"UAC": "", "RULE": "", "TARGET": "relay = sip:127.7.0.2:5070", "TAIL": "", **words}
+def interpreted(**words: str) -> Command:
+    """Return the same for the core that is not compiled."""
+    filled = {**USUAL, **words}
     return lambda run: interpreted_command(run, CALLS / "uacproxy.ini", **filled)
 
 
-def _kamailio(*defines: str) -> Command:
+def kamailio(*defines: str) -> Command:
+    """Return what starts Kamailio on ``calls/kamailio.cfg`` with these defines."""
     lines = "\n".join(f"#!define {word}" for word in defines)
     return lambda run: kamailio_command(run, CALLS / "kamailio.cfg", DEFINES=lines)
 
 
 _CREDENTIAL = "credential = trunk01:provider.example.net:s3cret01"
 _CHALLENGED = {"UAC": _CREDENTIAL, "RULE": "auth = trunk01"}
-_DIALOG = {"UAC": "restore_dlg = yes", "RULE": "track = yes"}
-_W1 = _uacproxy()
+BY_DIALOG = {"UAC": "restore_dlg = yes", "RULE": "track = yes"}
+_W1 = uacproxy()
 
 WORKLOADS = {
     one.name: one
@@ -62,7 +74,7 @@ WORKLOADS = {
             "trunk call, identity by Record-Route",
             "caller.xml",
             "callee.xml",
-            {"uacproxy": _W1, "kamailio": _kamailio("WITH_UAC")},
+            {"uacproxy": _W1, "kamailio": kamailio("WITH_UAC")},
             searches=True,
         ),
         Workload(
@@ -70,7 +82,7 @@ WORKLOADS = {
             "trunk call, identity by dialog variables",
             "caller.xml",
             "callee.xml",
-            {"uacproxy": _uacproxy(**_DIALOG), "kamailio": _kamailio("WITH_UAC", "WITH_DLG")},
+            {"uacproxy": uacproxy(**BY_DIALOG), "kamailio": kamailio("WITH_UAC", "WITH_DLG")},
         ),
         Workload(
             "w2",
@@ -78,8 +90,8 @@ WORKLOADS = {
             "caller.xml",
             "callee_407.xml",
             {
-                "uacproxy": _uacproxy(**_CHALLENGED),
-                "kamailio": _kamailio("WITH_UAC", "WITH_AUTH"),
+                "uacproxy": uacproxy(**_CHALLENGED),
+                "kamailio": kamailio("WITH_UAC", "WITH_AUTH"),
             },
         ),
         Workload(
@@ -87,14 +99,14 @@ WORKLOADS = {
             "bridged call, beside our own W1",
             "caller.xml",
             "callee.xml",
-            {"uacproxy": _uacproxy(TARGET="bridge = sip:127.7.0.2:5070"), "uacproxy w1": _W1},
+            {"uacproxy": uacproxy(TARGET="bridge = sip:127.7.0.2:5070"), "uacproxy w1": _W1},
         ),
         Workload(
             "w5",
             "INFO inside standing dialogs",
             "caller_info.xml",
             "callee_info.xml",
-            {"uacproxy": _W1, "kamailio": _kamailio("WITH_UAC")},
+            {"uacproxy": _W1, "kamailio": kamailio("WITH_UAC")},
             unit="INFO",
             stands=True,
         ),
@@ -104,10 +116,10 @@ WORKLOADS = {
             "register.xml",
             "",
             {
-                "uacproxy": _uacproxy(
+                "uacproxy": uacproxy(
                     TAIL="[registrar]\nauthenticate = no", TARGET="relay = sip:127.7.0.2:5070"
                 ),
-                "kamailio": _kamailio("WITH_REGISTRAR"),
+                "kamailio": kamailio("WITH_REGISTRAR"),
             },
             unit="REGISTER",
         ),
@@ -124,7 +136,7 @@ WORKLOADS = {
             "trunk call, interpreted beside compiled",
             "caller.xml",
             "callee.xml",
-            {"interpreted": _interpreted(), "compiled": _W1},
+            {"interpreted": interpreted(), "compiled": _W1},
             rates=(200,),
         ),
         Workload(
@@ -132,7 +144,7 @@ WORKLOADS = {
             "trunk call with a 407, interpreted beside compiled",
             "caller.xml",
             "callee_407.xml",
-            {"interpreted": _interpreted(**_CHALLENGED), "compiled": _uacproxy(**_CHALLENGED)},
+            {"interpreted": interpreted(**_CHALLENGED), "compiled": uacproxy(**_CHALLENGED)},
             rates=(200,),
         ),
     )

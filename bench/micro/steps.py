@@ -1,29 +1,38 @@
-"""What single steps cost: best of many rounds, as the machine may be busy.
+"""What single steps cost, measured by pyperf: mean and deviation over processes of their own.
 
-python -m bench.micro.steps           # or `make bench-micro`, interpreted and compiled
+python -m bench.micro.steps                    # or `make bench-micro`, interpreted and compiled
+python -m bench.micro.steps -o FILE            # for `python -m pyperf compare_to BEFORE FILE`
 """
 
 from __future__ import annotations
 
-import sys
+import functools
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import pyperf
+
+from bench.messages import SDP
 from bench.micro.core import kind_of_core
-from bench.micro.whole_call import SDP
 from uacproxy.counters import TransactionCounters
 from uacproxy.sip.build import build_response
 from uacproxy.sip.digest import read_challenges
 from uacproxy.sip.message import Message
-from uacproxy.sip.names import MAX_FORWARDS, VIA
+from uacproxy.sip.names import FROM, MAX_FORWARDS, VIA
 from uacproxy.sip.parse import check_required, parse_message
+from uacproxy.sip.uri import Uri, parse_uri
 from uacproxy.transaction.table import TransactionTable
 from uacproxy.transaction.timers import BeatClock
 from uacproxy.transaction.tokens import SystemRandom
+from uacproxy.uac.credentials import Credential
+from uacproxy.uac.digest_client import answer
 from uacproxy.uac.replace import Identities
 from uacproxy.uac.rr_param import SealedCodec
 
-ROUNDS = 40
+AT_ONCE = 500  # of a step, before transactions end
+UNREMEMBERED = 5000  # more than a codec remembers
+URI = b"sip:+4930555@provider.example.net"
 
 
 def invite(number: int, method: bytes = b"INVITE") -> bytes:
@@ -166,35 +175,79 @@ def challenge(count: int) -> None:
         read_challenges(b'Digest realm="provider", nonce="5f2a8c", qop="auth", algorithm=MD5')
 
 
-def best(step: Callable[[int], None], count: int = 500) -> float:
-    """Return microseconds for one."""
+def answer_challenge(count: int) -> None:
+    """Answer a digest challenge."""
+    (one,) = read_challenges(b'Digest realm="provider", nonce="5f2a8c", qop="auth", algorithm=MD5')
+    credential = Credential(b"trunk01", b"provider", b"s3cret01")
+    for number in range(count):
+        answer(one, credential, method=b"INVITE", uri=URI, nc=number + 1, cnonce=b"c0ffee")
+
+
+def encode(count: int) -> None:
+    """Write a message down."""
+    message = parse_message(invite(1))
+    for _ in range(count):
+        message.encode()
+
+
+@functools.cache
+def sealed() -> tuple[SealedCodec, Iterator[tuple[Message, Uri]]]:
+    """Return a codec, and requests with routes that it has not opened of late."""
+    codec = SealedCodec(b"vsf", b"vst", [bytes(range(32))])
     found = []
-    for _ in range(ROUNDS):
+    for number in range(UNREMEMBERED):
+        request = parse_message(invite(number))
+        one = Identities(request.from_.head, b"<sip:trunk@provider.example.net>")
+        params = codec.params(one, request.call_id, request.from_.tag)
+        words = b"".join(b";" + name + b"=" + value for name, value in params)
+        found.append((request, parse_uri(b"sip:192.0.2.100;lr" + words)))
+    return codec, itertools.cycle(found)
+
+
+def unseal(count: int) -> None:
+    """Open a sealed identity."""
+    codec, found = sealed()
+    for _ in range(count):
+        request, route = next(found)
+        codec.head(FROM, request, route, True)
+
+
+def timed(step: Callable[[int], None]) -> Callable[[int], float]:
+    """Return a step as pyperf calls it: so many times, and returns s."""
+
+    def run(loops: int) -> float:
+        step(1)  # what is made once
         began = time.perf_counter()
-        step(count)
-        found.append((time.perf_counter() - began) / count * 1e6)
-    return min(found)
+        for done in range(0, loops, AT_ONCE):
+            step(min(AT_ONCE, loops - done))
+        return time.perf_counter() - began
+
+    return run
 
 
-def main() -> int:
+def main() -> None:
     """Run and print."""
+    runner = pyperf.Runner(
+        values=3, warmups=1, processes=5, program_args=("-m", "bench.micro.steps")
+    )
     transactions = Transactions()
     steps: dict[str, Callable[[int], None]] = {
         "parse and check an INVITE": parse,
         "copy, edit, encode": edit,
+        "encode": encode,
         "seal an identity": seal,
+        "open a sealed identity": unseal,
         "INVITE server, with its message": transactions.server(b"INVITE"),
         "INVITE client, with its message": transactions.client(b"INVITE"),
         "other server, with its message": transactions.server(b"BYE"),
         "other client, with its message": transactions.client(b"BYE"),
         "set and cancel a timer": transactions.timers,
         "read a digest challenge": challenge,
+        "answer a digest challenge": answer_challenge,
     }
-    kind = kind_of_core()
     for name, step in steps.items():
-        print(f"{best(step):8.2f} us  {name} ({kind})", flush=True)
-    return 0
+        runner.bench_time_func(f"{name} ({kind_of_core()})", timed(step))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,14 +1,14 @@
 """One call in this process: real parts and real sockets, a clock and peers of our own.
 
 W1 is the plain trunk call, W1D the same with identities kept by the dialog, W2 the same
-challenged by the provider, a new nonce for each call.
+challenged by the provider, a new nonce for each call, W4 the same bridged.
 
 The peers' work is not in the figures: only ``doRead`` of the listener and the beats of the
 clock are timed. Calls come in batches, as datagrams do under load, and time passes between
 batches as it would at ``rate``, so that transactions end as fast as they begin.
 
     python -m bench.micro.whole_call                  # microseconds per call, best of many batches
-    python -m bench.micro.whole_call --workload w2    # or w1d
+    python -m bench.micro.whole_call --workload w2    # or w1d, w4
     python -m bench.micro.whole_call --rate 1000      # 32,000 ended calls in memory, as in service
     valgrind --tool=callgrind --toggle-collect=functools_reduce \
         python -m bench.micro.whole_call --batches 10 # instructions, see CONTRIBUTING.md
@@ -25,8 +25,9 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from bench.messages import build_answer, build_answers, build_request
 from bench.micro.core import kind_of_core
 from uacproxy.collector import Collector
 from uacproxy.config.ini import read_config
@@ -37,33 +38,30 @@ from uacproxy.transaction.timers import BeatClock
 BEAT = 0.02  # s
 KEY = bytes(range(32))
 
-SDP = (
-    b"v=0\r\no=alice 2890844526 2890844526 IN IP4 127.0.0.1\r\ns=call\r\nc=IN IP4 127.0.0.1\r\n"
-    b"t=0 0\r\nm=audio 6000 RTP/AVP 8 0 101\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\n"
-    b"a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=ptime:20\r\na=sendrecv\r\n"
-)
-
 INI = """\
 [sip]
 listen = udp:127.0.0.1:0
+domains = pbx.example
 [store]
 url = memory:
 [limits]
 max_transactions = 1000000
-[uac]
-{uac}
 [management]
 amp =
+[uac]
+{uac}
 [rule:trunk]
 {rule}
 replace_from = sip:trunk01@provider.example.net
-relay = sip:127.0.0.1:{port}
+{target} = sip:127.0.0.1:{port}
 """
 
-WORKLOADS = {  # lines of [uac], of the rule
-    "w1": ("", ""),
-    "w1d": ("restore_dlg = yes", "track = yes"),
-    "w2": ("credential = trunk01:provider.example.net:s3cret01", "auth = trunk01"),
+WORKLOADS = {  # lines of [uac], of the rule, and what it does
+    "w1": ("", "", "relay"),
+    "w1d": ("restore_dlg = yes", "track = yes", "relay"),
+    "w2": ("credential = trunk01:provider.example.net:s3cret01", "auth = trunk01", "relay"),
+    "w4": ("", "", "bridge"),
+    "w6": ("[registrar]\nauthenticate = no", "", "relay"),
 }
 
 
@@ -96,25 +94,19 @@ def peer() -> socket.socket:
     return made
 
 
-def fields_of(message: bytes, *names: bytes) -> bytes:
-    """Return the lines of a message whose names are among these, in the message's order."""
-    head = message.partition(b"\r\n\r\n")[0]
-    lines = [line for line in head.split(b"\r\n")[1:] if line.partition(b":")[0] in names]
-    return b"".join(line + b"\r\n" for line in lines)
-
-
 class Bench:
     """A proxy, a caller and a callee."""
 
-    def __init__(self, workload: str) -> None:
+    def __init__(self, workload: str = "w1") -> None:
         self.challenges = workload == "w2"
-        uac, rule = WORKLOADS[workload]
+        uac, rule, target = WORKLOADS[workload]
         self.caller = peer()
         self.callee = peer()
         self.now = 1000.0
         with tempfile.TemporaryDirectory() as folder:
             ini = Path(folder, "uacproxy.ini")
-            ini.write_text(INI.format(port=self.callee.getsockname()[1], uac=uac, rule=rule))
+            port = self.callee.getsockname()[1]
+            ini.write_text(INI.format(port=port, uac=uac, rule=rule, target=target))
             config = read_config(str(ini))
             script = read_script(config)
         self.parts = Parts(config, Reactor())
@@ -147,38 +139,50 @@ class Bench:
         functools.reduce(lambda _, __: beat(), (0,), None)
         self.spent += time.perf_counter_ns() - began
 
+    def let(self, seconds: float) -> None:
+        """Let time pass, beat by beat as far as anything is due."""
+        until = self.now + seconds
+        while self.now < until:
+            self.now = min(until, self.now + 0.5)
+            self.beat()
+
     # -- the workload ------------------------------------------------------------------
 
     def batch(self, size: int, passes: float) -> float:
         """Make ``size`` calls side by side, then let time pass; return microseconds per call."""
         self.spent = 0
-        numbers = range(self.calls, self.calls + size)
-        self.calls += size
-        port = self.caller.getsockname()[1]
-        for number in numbers:
-            self.caller.sendto(self.request(b"INVITE", number, port), self.proxy)
-        self.read(1 + size // 64)
-        invites = [self.callee.recv(65535) for _ in numbers]
-        expect(self.caller, b"SIP/2.0 100", size)
-        if self.challenges:
-            invites = self.challenge(numbers, invites)
-        for number, invite in zip(numbers, invites, strict=True):
-            for response in self.responses(number, invite):
-                self.callee.sendto(response, self.proxy)
-        self.read(1 + 3 * size // 64)
-        answers = expect(self.caller, b"SIP/2.0 200", size, also=b"SIP/2.0 180")
-        for number, answer in zip(numbers, answers, strict=True):
-            self.caller.sendto(self.request(b"ACK", number, port, answer), self.proxy)
-            self.caller.sendto(self.request(b"BYE", number, port, answer), self.proxy)
-        self.read(1 + 2 * size // 64)
-        byes = expect(self.callee, b"BYE ", size, also=b"ACK ")
-        for bye in byes:
-            self.callee.sendto(self.answer(b"200 OK", bye), self.proxy)
-        self.read(1 + size // 64)
-        expect(self.caller, b"SIP/2.0 200", size)
+        numbers = self.numbers(size)
+        answers = self.answer(numbers, self.invite(numbers))
+        self.hang_up(numbers, answers)
         self.now += passes
         self.beat()
         return self.spent / size / 1000
+
+    def stand(self, size: int) -> None:
+        """Make ``size`` calls that nobody ends."""
+        numbers = self.numbers(size)
+        answers = self.answer(numbers, self.invite(numbers))
+        caller = self.caller.getsockname()
+        for number, answer in zip(numbers, answers, strict=True):
+            request = build_request(b"ACK", number, caller, answer=answer)
+            self.caller.sendto(request, self.proxy)
+        self.read(1 + size // 64)
+        expect(self.callee, b"ACK ", size)
+
+    def numbers(self, size: int) -> range:
+        """Return the numbers of the next calls."""
+        self.calls += size
+        return range(self.calls - size, self.calls)
+
+    def invite(self, numbers: range) -> list[bytes]:
+        """Begin calls; return the INVITEs as they reach the callee."""
+        caller = self.caller.getsockname()
+        for number in numbers:
+            self.caller.sendto(build_request(b"INVITE", number, caller), self.proxy)
+        self.read(1 + len(numbers) // 64)
+        invites = [self.callee.recv(65535) for _ in numbers]
+        expect(self.caller, b"SIP/2.0 100", len(numbers))
+        return self.challenge(numbers, invites) if self.challenges else invites
 
     def challenge(self, numbers: range, invites: list[bytes]) -> list[bytes]:
         """Answer INVITEs 407; return those that come with credentials, behind their ACKs."""
@@ -189,83 +193,44 @@ class Bench:
                 % number
             )
             status, tag = b"407 Proxy Authentication Required", b";tag=77c%d" % number
-            response = self.answer(status, invite, tag, asked, routed=False)
+            response = build_answer(status, invite, tag, asked, is_routed=False)
             self.callee.sendto(response, self.proxy)
         self.read(1 + len(invites) // 64)
         return expect(self.callee, b"INVITE ", len(invites), also=b"ACK ")
 
-    def request(self, method: bytes, number: int, port: int, answer: bytes = b"") -> bytes:
-        """Return what the caller sends; inside the dialog from its second request on."""
-        fields = b"Via: SIP/2.0/UDP 127.0.0.1:%d;branch=z9hG4bK-4242-%d-%b;rport\r\n" % (
-            port,
-            number,
-            method,
-        )
-        uri = b"sip:+4930555%d@provider.example.net" % number
-        to = b"To: <%b>\r\n" % uri
-        if answer:
-            uri = b"sip:127.0.0.1:%d;transport=udp" % self.callee.getsockname()[1]
-            to = fields_of(answer, b"To")
-            fields += fields_of(answer, b"Record-Route").replace(b"Record-Route", b"Route")
-        fields += (
-            b"Max-Forwards: 70\r\n"
-            b'From: "Alice Example" <sip:alice@pbx.example.com>;tag=4242a%d\r\n'
-            % number
-            + to
-            + b"Call-ID: %d-4242@127.0.0.1\r\nCSeq: %d %b\r\n"
-            % (number, 2 if method == b"BYE" else 1, method)
-            + b"Contact: <sip:alice@127.0.0.1:%d;transport=udp>\r\n" % port
-        )
-        body = b""
-        if method == b"INVITE":
-            body = SDP
-            fields += (
-                b"Allow: INVITE, ACK, CANCEL, OPTIONS, BYE, REFER, SUBSCRIBE, NOTIFY, INFO, "
-                b"PUBLISH, MESSAGE\r\nSupported: replaces, timer, norefersub\r\n"
-            )
-        fields += b"User-Agent: ExamplePBX/20.5.0 (load generator)\r\n"
-        if method == b"INVITE":
-            fields += b"X-Correlation-ID: 7f3a9b0e-5c1d-4a52-9c2e-000%d\r\n" % number
-            fields += b"Content-Type: application/sdp\r\n"
-        if method == b"BYE":
-            fields += b'Reason: Q.850;cause=16;text="Normal call clearing"\r\n'
-        fields += b"Content-Length: %d\r\n\r\n" % len(body)
-        return method + b" " + uri + b" SIP/2.0\r\n" + fields + body
+    def answer(self, numbers: range, invites: list[bytes]) -> list[bytes]:
+        """Answer calls; return the 200s as they reach the caller."""
+        callee = self.callee.getsockname()
+        for number, invite in zip(numbers, invites, strict=True):
+            for response in build_answers(number, invite, callee):
+                self.callee.sendto(response, self.proxy)
+        self.read(1 + 3 * len(numbers) // 64)
+        return expect(self.caller, b"SIP/2.0 200", len(numbers), also=b"SIP/2.0 180")
 
-    def responses(self, number: int, invite: bytes) -> list[bytes]:
-        """Return what the callee answers to an INVITE."""
-        tag = b";tag=77p%d" % number
-        contact = b"Contact: <sip:127.0.0.1:%d;transport=udp>\r\n" % self.callee.getsockname()[1]
-        return [
-            self.answer(b"100 Trying", invite, server=False),
-            self.answer(b"180 Ringing", invite, tag, contact),
-            self.answer(b"200 OK", invite, tag, contact, SDP),
-        ]
+    def hang_up(self, numbers: range, answers: list[bytes]) -> None:
+        """Acknowledge calls and end them."""
+        size, caller = len(numbers), self.caller.getsockname()
+        for number, answer in zip(numbers, answers, strict=True):
+            for method in (b"ACK", b"BYE"):
+                request = build_request(method, number, caller, answer=answer)
+                self.caller.sendto(request, self.proxy)
+        self.read(1 + 2 * size // 64)
+        byes = expect(self.callee, b"BYE ", size, also=b"ACK ")
+        for bye in byes:
+            self.callee.sendto(build_answer(b"200 OK", bye), self.proxy)
+        self.read(1 + size // 64)
+        expect(self.caller, b"SIP/2.0 200", size)
 
-    def answer(
-        self,
-        status: bytes,
-        request: bytes,
-        tag: bytes = b"",
-        contact: bytes = b"",
-        body: bytes = b"",
-        *,
-        server: bool = True,
-        routed: bool = True,
-    ) -> bytes:
-        """Return a response with the usual fields of the request."""
-        head = b"SIP/2.0 " + status + b"\r\n" + fields_of(request, b"Via")
-        if tag and routed:
-            head += fields_of(request, b"Record-Route")
-        head += fields_of(request, b"From")
-        head += fields_of(request, b"To")[:-2] + tag + b"\r\n"
-        head += fields_of(request, b"Call-ID", b"CSeq")
-        if server:
-            head += b"Server: ProviderSBC/7.2\r\n"
-        head += contact
-        if body:
-            head += b"Content-Type: application/sdp\r\n"
-        return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    # -- its end -----------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the sockets."""
+        self.listener.close()
+        self.caller.close()
+        self.callee.close()
 
 
 def expect(who: socket.socket, start: bytes, count: int, also: bytes = b"") -> list[bytes]:
@@ -294,7 +259,7 @@ def resident() -> float:
 def main() -> int:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workload", choices=WORKLOADS, default="w1")
+    parser.add_argument("--workload", default="w1", choices=["w1", "w1d", "w2", "w4"])
     parser.add_argument("--batch", type=int, default=20, help="calls side by side")
     parser.add_argument("--batches", type=int, default=300)
     parser.add_argument("--rate", type=float, default=20, help="calls/s of the simulated clock")
@@ -313,9 +278,9 @@ def main() -> int:
     figures = sorted(bench.batch(arguments.batch, passes) for _ in range(arguments.batches))
     kind = kind_of_core()
     print(
-        f"whole call {arguments.workload}, {kind}: best {figures[0]:.1f}, "
-        f"median {figures[len(figures) // 2]:.1f}, "
-        f"mean {sum(figures) / len(figures):.1f} us; {kept} transactions alive, "
+        f"whole {arguments.workload} call, {kind}: best {figures[0]:.1f}, "
+        f"median {figures[len(figures) // 2]:.1f}, mean {sum(figures) / len(figures):.1f} us; "
+        f"{kept} transactions alive, "
         f"{memory * 1024 / max(1, arguments.rate * 32):.0f} octets a call kept"
     )
     return 0

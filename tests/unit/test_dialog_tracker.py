@@ -13,7 +13,7 @@ from tests.support.clock import SteppingClock
 from tests.support.world import CALLEE, CALLER, CountingRandom, World, answer, invite
 from uacproxy.counters import DialogCounters
 from uacproxy.dialog.dialog import TABLE, Dialog, DialogInput, DialogState, decode_dialog
-from uacproxy.dialog.tracker import SPACE, DialogTracker
+from uacproxy.dialog.tracker import LINGERS, SPACE, DialogTracker
 from uacproxy.errors import StoreCorrupt
 from uacproxy.sip.message import Message
 from uacproxy.sip.parse import parse_message
@@ -534,3 +534,21 @@ def test_without_a_store_a_dialog_is_known_here_alone_and_ends_like_any_other() 
     clock.run_until(clock.seconds() + 60.0)
     tracker.expire_due()
     assert tracker.is_empty
+
+
+def test_ended_dialogs_do_not_pile_up_between_two_sweeps_whatever_the_rate() -> None:
+    bench = Bench(max_dialogs=5000)
+    for number in range(3000):
+        end_of(bench, number)
+    bench.clock.run_until(bench.clock.seconds() + LINGERS)
+    assert len(bench.store) == 3000
+    for number in range(3000, 4000):
+        end_of(bench, number)
+    assert len(bench.store) == 1000
+
+
+def end_of(bench: Bench, number: int) -> None:
+    call = invite(call_id=b"call-%d" % number)
+    dialog = bench.confirmed(call)
+    bye = invite(method=b"BYE", to=b"<sip:bob@b.example>;tag=bt1", call_id=b"call-%d" % number)
+    bench.tracker.request_passed(dialog, parse_message(bye))

@@ -30,6 +30,7 @@ SPACE: Final = "dialogs"
 LINGERS: Final = 40.0  # s an ended dialog is known: longer than a transaction (64*T1) lasts
 MOST_PASSING: Final = 10_000  # untracked dialogs whose newest numbers are known
 MOST_AT_ONCE: Final = 1000  # dialogs of either state ended by one ``expire_due``
+FEW: Final = 4  # that each new dialog ends or forgets: no rate of calls can outrun it
 
 
 @final
@@ -88,6 +89,7 @@ class DialogTracker:
 
     def track(self, request: Message) -> Dialog | None:
         """Begin a dialog for a request as received; None when ``max_dialogs`` are there."""
+        self.expire_due(FEW)
         if len(self) >= self._max_dialogs:
             self._counters.refused += 1
             return None
@@ -298,17 +300,20 @@ class DialogTracker:
                 self._write(dialog)
             yield
 
-    def expire_due(self) -> None:
-        """End what nobody has refreshed in time; the app calls this every few seconds."""
+    def expire_due(self, most: int = MOST_AT_ONCE) -> None:
+        """End what nobody has refreshed in time, forget what ended long ago.
+
+        The app calls this every few seconds, and so does each new dialog for a few.
+        """
         now = self._clock.seconds()
-        for _ in range(min(MOST_AT_ONCE, len(self._ended))):
+        for _ in range(min(most, len(self._ended))):
             ident, dialog = next(iter(self._ended.items()))
             if dialog.deadline > now:
                 break
             del self._ended[ident]
             self._forget(dialog)
         for dialogs in (self._early, self._confirmed):
-            for _ in range(min(MOST_AT_ONCE, len(dialogs))):
+            for _ in range(min(most, len(dialogs))):
                 dialog = next(iter(dialogs.values()))
                 if dialog.deadline > now:
                     break
