@@ -198,8 +198,7 @@ class Parts:
             connection_lost=self._connection_lost,
             tcp_connect_timeout=sip.tcp_connect_timeout,
             overload=self.overload,
-            is_known=self.table.knows,
-            refuse=self.table.refuse,
+            transactions=self.table,
             place=self.place,
         )
         self.own_uris = OwnUris(self.transports.names, self._domains)

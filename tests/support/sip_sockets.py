@@ -70,6 +70,7 @@ class Service:
             seconds=reactor.seconds,
             log=self.log,
         )
+        self.stateless_tag = b"refused"
         self.refused: list[tuple[Message, Flow, int]] = []
         self.sockets = SocketSet(
             reactor=reactor,
@@ -84,9 +85,16 @@ class Service:
             tcp_connect_timeout=5.0,
             tcp_message_timeout=message_timeout,
             overload=self.overload,
-            is_known=lambda _request: False,
-            refuse=lambda *refused: self.refused.append(refused),
+            transactions=self,
         )
+
+    def knows(self, _method: bytes, _key: bytes) -> bool:
+        """Know no transaction."""
+        return False
+
+    def refuse(self, request: Message, flow: Flow, retry_after: int) -> None:
+        """Note what was refused."""
+        self.refused.append((request, flow, retry_after))
 
     def _deliver(self, message: Message, flow: Flow) -> None:
         self.heard.put((message, flow))

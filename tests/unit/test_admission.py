@@ -34,6 +34,25 @@ RESPONSE = (
 )
 
 
+class KeptFlow:
+    """A flow that keeps what is sent on it."""
+
+    transport = b"UDP"
+    reliable = False
+    sent_by = b"192.0.2.9:5060"
+    remote = THERE
+    local = HERE
+
+    def __init__(self, sent: list[bytes]) -> None:
+        self._sent = sent
+
+    def send(self, octets: bytes, _failed: object) -> None:
+        self._sent.append(octets)
+
+    def answering(self, _via: object) -> Flow:
+        return self
+
+
 class Bench:
     """A border whose only queue is as late as the test says."""
 
@@ -43,7 +62,8 @@ class Bench:
         self.counters = TransportCounters()
         self.delivered: list[Message] = []
         self.refused: list[Message] = []
-        self.known: set[bytes] = set()  # branches
+        self.stateless_tag = b"ours"
+        self.known: set[bytes] = set()  # keys
         self.overload = Overload(
             delay=0.1,
             retry_after=6,
@@ -61,11 +81,11 @@ class Bench:
             clock=clock,
             log=self.log,
             queue=self.queue,
-            admission=Admission(self.overload, self._is_known, self._refuse),
+            admission=Admission(self.overload, self),
         )
-        network = Network(clock)
-        endpoint = network.endpoint(*HERE, deliver=lambda *_: None, log=self.log)
-        self.flow: Flow = endpoint.flow(THERE)
+        endpoint = Network(clock).endpoint(*HERE, deliver=lambda *_: None, log=self.log)
+        self.sent: list[bytes] = []
+        self.flow: Flow = KeptFlow(self.sent)
         self.ours: Flow = endpoint.flow(HERE)
         self.queue.seen(9.0, 0.0)
         clock.advance(SETTLES)
@@ -74,12 +94,16 @@ class Bench:
         """Be late by so many times what is allowed."""
         self.queue.seen(delays * 0.1, 0.0)
 
-    def _is_known(self, request: Message) -> bool:
-        return request.via.branch in self.known
+    def knows(self, _method: bytes, key: bytes) -> bool:
+        return key in self.known
 
-    def _refuse(self, request: Message, _flow: Flow, retry_after: int) -> None:
+    def refuse(self, request: Message, _flow: Flow, retry_after: int) -> None:
         assert 3 <= retry_after <= 9
         self.refused.append(request)
+
+    def burst(self, *each: bytes) -> None:
+        """Let them come in one burst."""
+        self.inbound.crowd_received(list(each), [self.flow] * len(each), self.queue)
 
     def give(self, *each: bytes, flow: Flow | None = None) -> tuple[int, int]:
         """Let them come; return how many were handed on and how many refused."""
@@ -119,7 +143,7 @@ def test_responses_and_what_we_sent_to_ourselves_are_never_refused() -> None:
 def test_a_retransmission_of_what_was_admitted_reaches_its_transaction() -> None:
     bench = Bench()
     bench.late(50)
-    bench.known.add(b"z9hG4bK7")
+    bench.known.add(b"z9hG4bK7 192.0.2.1:5062")
     assert bench.give(octets("INVITE", number=7), octets("INVITE", number=8)) == (1, 1)
 
 
@@ -143,11 +167,8 @@ def test_the_last_to_be_refused(method: str, uri: str) -> None:
 def test_of_one_burst_what_belongs_to_something_comes_first() -> None:
     bench = Bench()
     bench.late(1)
-    bench.inbound.burst_begins(bench.queue)
-    bench.give(octets("INVITE", number=1), octets("INVITE", number=2), RESPONSE)
-    bench.give(octets("BYE", tag=";tag=b", number=3))
-    assert len(bench.delivered) == 2
-    bench.inbound.burst_over()
+    inside = octets("BYE", tag=";tag=b", number=3)
+    bench.burst(octets("INVITE", number=1), octets("INVITE", number=2), RESPONSE, inside)
     starts = [bytes(each.start[:6]) for each in bench.delivered]
     assert starts == [b"SIP/2.", b"BYE si", b"INVITE", b"INVITE"]
     assert [each.call_id for each in bench.delivered[2:]] == [b"1", b"2"]
@@ -156,19 +177,45 @@ def test_of_one_burst_what_belongs_to_something_comes_first() -> None:
 def test_a_cancel_does_not_overtake_its_invite() -> None:
     bench = Bench()
     bench.late(1)
-    bench.inbound.burst_begins(bench.queue)
-    bench.give(octets("INVITE", number=1), octets("CANCEL", number=1), RESPONSE)
-    bench.inbound.burst_over()
-    assert [each.method for each in bench.delivered] == [b"", b"INVITE", b"CANCEL"]
+    folded = octets("INVITE").replace(b"Call-ID: ", b"Call-ID:\r\n ")
+    for invite in (octets("INVITE"), folded):
+        bench.delivered.clear()
+        bench.burst(invite, octets("CANCEL"), RESPONSE)
+        assert [each.method for each in bench.delivered] == [b"", b"INVITE", b"CANCEL"]
 
 
-def test_a_mistake_in_one_put_off_does_not_keep_the_others() -> None:
+def test_in_a_burst_plain_requests_and_odd_ones_are_refused_alike() -> None:
+    bench = Bench()
+    bench.late(2)
+    odd = octets("INVITE", number=2).replace(b"To: ", b"TO :\r\n ")
+    bench.burst(octets("INVITE"), odd, octets("MESSAGE", tag=";tag=b", number=3))
+    assert [each.call_id for each in bench.refused] == [b"2"]
+    assert (len(bench.sent), len(bench.delivered)) == (1, 1)
+    assert bench.sent[0].startswith(b"SIP/2.0 503 ")
+    assert bench.counters.received == 3
+
+
+def test_in_a_burst_what_is_known_is_not_refused() -> None:
+    bench = Bench()
+    bench.late(50)
+    bench.known.add(b"z9hG4bK7 192.0.2.1:5062")
+    bench.burst(octets("INVITE", number=7), octets("INVITE", number=8))
+    assert [each.call_id for each in bench.delivered] == [b"7"]
+
+
+def test_the_ack_of_a_refusal_ends_at_sight() -> None:
+    bench = Bench()
+    bench.late(50)
+    bench.burst(octets("ACK", tag=";tag=ours"), octets("ACK", tag=";tag=other"))
+    assert [each.to.tag for each in bench.delivered] == [b"other"]
+    assert bench.overload.counters.acknowledged == 1
+
+
+def test_a_mistake_in_one_does_not_keep_the_others() -> None:
     bench = Bench()
     bench.late(1)
-    bench.inbound.burst_begins(bench.queue)
-    bench.give(octets("INVITE", number=1), octets("INVITE", number=2))
     bench.known = None  # type: ignore[assignment]  # a mistake of ours
-    bench.inbound.burst_over()
+    bench.burst(octets("INVITE", number=1), octets("INVITE", number=2))
     assert bench.counters.own_mistakes == 2
     assert bench.give(octets("INVITE", tag=";tag=b")) == (1, 0)
 

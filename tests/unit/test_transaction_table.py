@@ -18,6 +18,7 @@ from uacproxy.sip.message import Message
 from uacproxy.sip.parse import parse_message
 from uacproxy.transaction.client import ClientTransaction
 from uacproxy.transaction.invite_server import InviteServer
+from uacproxy.transaction.key import invite_key
 from uacproxy.transaction.server import ServerTransaction
 from uacproxy.transaction.table import TransactionTable
 from uacproxy.transaction.vocabulary import Notice, State
@@ -441,7 +442,7 @@ def test_a_full_table_takes_what_is_inside_a_dialog_up_to_an_eighth_more() -> No
 def test_a_request_refused_from_outside_gets_the_tag_whose_ack_ends_here() -> None:
     bench = Bench()
     invite = request(b"INVITE")
-    assert not bench.table.knows(invite)
+    assert not bench.table.knows(b"INVITE", invite_key(invite))
     bench.table.refuse(invite, bench.flow, 7)
     first = bench.last
     assert (first.status, first.get(b"retry-after")) == (503, b"7")
@@ -454,8 +455,9 @@ def test_the_table_knows_what_it_answers_already() -> None:
     for method in (b"INVITE", b"OPTIONS"):
         once = request(method, branch=b"z9hG4bKonce" + method)
         bench.give(once)
-        assert bench.table.knows(once)
-        assert not bench.table.knows(request(method, branch=b"z9hG4bKother"))
+        other = request(method, branch=b"z9hG4bKother")
+        assert bench.table.knows(method, invite_key(once))
+        assert not bench.table.knows(method, invite_key(other))
 
 
 # -- responses -----------------------------------------------------------------------------

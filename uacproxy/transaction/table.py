@@ -137,11 +137,16 @@ class TransactionTable:
                 server = self._serve_other(request, flow, key)
                 self.user.request_received(server, request, flow)
 
-    def knows(self, request: Message) -> bool:
-        """Tell whether a request is a retransmission that a server transaction answers."""
-        if request.method == b"INVITE":
-            return invite_key(request) in self._invite_servers
-        return request_key(request) in self._other_servers
+    def knows(self, method: bytes, key: bytes) -> bool:
+        """Tell whether a request is a retransmission that a server transaction answers.
+
+        Args:
+            method: of the request.
+            key: as ``invite_key`` makes it of a request of any method.
+        """
+        if method == b"INVITE":
+            return key in self._invite_servers
+        return key + b" " + method in self._other_servers
 
     def response_received(self, response: Message, flow: Flow) -> None:
         """Take a response: its client transaction has our branch and the method of its CSeq."""

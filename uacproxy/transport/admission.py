@@ -7,15 +7,13 @@ worked on first: a BYE makes room, and an ACK or a 200 that is late is sent agai
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, final
+from typing import Final, Protocol, final
 
 from uacproxy.ports import Flow
 from uacproxy.sip.message import Message
+from uacproxy.sip.sketch import Sketch, build_refusal
+from uacproxy.transaction.key import invite_key
 from uacproxy.transport.overload import Overload, Queue
-
-IsKnown = Callable[[Message], bool]
-Refuse = Callable[[Message, Flow, int], None]
 
 _NEVER_NEW: Final = (b"ACK", b"BYE", b"CANCEL", b"PRACK")
 _PATIENT: Final = (b"REGISTER", b"OPTIONS")
@@ -28,28 +26,35 @@ def begins_something(request: Message) -> bool:
     return request.method not in _NEVER_NEW and not request.to.tag
 
 
-def patience_of(request: Message) -> int:
+def patience_of(method: bytes, request_uri: bytes) -> int:
     """Return how late a request is refused, see ``Overload.refuses``."""
-    if request.method in _PATIENT:
+    if method in _PATIENT:
         return 1
-    return int(request.request_uri[:15].lower() == _EMERGENCY)
+    return int(request_uri[:15].lower() == _EMERGENCY)
+
+
+class Transactions(Protocol):
+    """What is asked of the transaction table."""
+
+    @property
+    def stateless_tag(self) -> bytes:
+        """Return the To tag whose ACK ends here."""
+
+    def knows(self, method: bytes, key: bytes) -> bool:
+        """Tell whether a request is a retransmission that a server transaction answers."""
+
+    def refuse(self, request: Message, flow: Flow, retry_after: int) -> None:
+        """Answer 503 without a transaction."""
 
 
 @final
 class Admission:
     """Asked about each request that comes by a crowded queue."""
 
-    def __init__(self, overload: Overload, is_known: IsKnown, refuse: Refuse) -> None:
-        """Join the two sides.
-
-        Args:
-            overload: decides.
-            is_known: tells whether a request is a retransmission that a transaction answers.
-            refuse: answers a request 503, with that many s in Retry-After.
-        """
+    def __init__(self, overload: Overload, transactions: Transactions) -> None:
         self._overload = overload
-        self._is_known = is_known
-        self._refuse = refuse
+        self._transactions = transactions
+        self._our_tag = b";tag=" + transactions.stateless_tag
         self._gathers = False
         self._put_off: list[tuple[Message, Flow]] = []
 
@@ -81,10 +86,37 @@ class Admission:
 
     def is_refused(self, request: Message, flow: Flow, queue: Queue) -> bool:
         """Refuse a request, where it begins something and has to go; else return False."""
-        if not begins_something(request) or flow.remote == flow.local or self._is_known(request):
+        if not begins_something(request) or flow.remote == flow.local:
+            return False
+        method = request.method
+        if self._transactions.knows(method, invite_key(request)):
             return False
         place = hash(request.via.branch)  # keyed by the process: nobody chooses a place
-        if not self._overload.refuses(queue, place, patience_of(request)):
+        if not self._overload.refuses(queue, place, patience_of(method, request.request_uri)):
             return False
-        self._refuse(request, flow, self._overload.retry_after(place))
+        self._transactions.refuse(request, flow, self._overload.retry_after(place))
+        return True
+
+    # -- at first sight ----------------------------------------------------------------
+
+    def is_over(self, octets: bytes) -> bool:
+        """Tell whether a datagram is the ACK of a refusal, and count it: nobody waits for it."""
+        if octets[:4] != b"ACK " or octets.find(self._our_tag) < 0:
+            return False
+        self._overload.counters.acknowledged += 1
+        return True
+
+    def turns_away(self, sketch: Sketch, flow: Flow, queue: Queue) -> bool:
+        """Do what ``is_refused`` does, for what was looked at no further."""
+        if flow.remote == flow.local or self._transactions.knows(sketch.method, sketch.key):
+            return False
+        place = hash(sketch.via.branch)
+        patience = patience_of(sketch.method, sketch.request_uri)
+        if not self._overload.refuses(queue, place, patience):
+            return False
+        host, port = flow.remote
+        retry_after = self._overload.retry_after(place)
+        tag = self._transactions.stateless_tag
+        octets = build_refusal(sketch, host.partition("%")[0], port, tag, retry_after)
+        flow.answering(sketch.via).send(octets, None)
         return True

@@ -269,9 +269,7 @@ class Datagrams:
         was_gathering = self._gathering
         self._gathering = True
         if self._queue.is_crowded:
-            self._inbound.burst_begins(self._queue)
-            self._take(octets, wheres)
-            self._inbound.burst_over()
+            self._take_crowd(octets, wheres)
         else:
             self._take(octets, wheres)
         if not was_gathering:
@@ -302,9 +300,15 @@ class Datagrams:
             except OSError:
                 self.errors_arrived()
                 break
-        self._inbound.burst_begins(self._queue)
-        self._take(octets, wheres)
-        self._inbound.burst_over()
+        self._take_crowd(octets, wheres)
+
+    def _take_crowd(self, octets: list[bytes], wheres: list[object]) -> None:
+        flows: list[Flow] = []
+        for where in wheres:
+            flow = self._flow(where)
+            flow.last_failed = None
+            flows.append(flow)
+        self._inbound.crowd_received(octets, flows, self._queue)
 
     def _look_back(self) -> None:
         """Tell the queue what waits behind a full burst."""

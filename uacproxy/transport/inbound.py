@@ -18,6 +18,7 @@ from uacproxy.sip.framing import StreamBroken
 from uacproxy.sip.limits import LimitSettings
 from uacproxy.sip.message import Message
 from uacproxy.sip.parse import MalformedMessage, check_required, parse_message
+from uacproxy.sip.sketch import Sketch, sketch_of
 from uacproxy.transport.admission import Admission
 from uacproxy.transport.overload import Queue
 
@@ -121,24 +122,49 @@ class Inbound:
 
     # -- while too much waits ----------------------------------------------------------
 
-    def burst_begins(self, queue: Queue) -> None:
-        """Put off, until ``burst_over``, the requests of a crowded queue that begin something."""
-        self._queue = queue
-        if self._admission is not None:
-            self._admission.burst_begins()
+    def crowd_received(self, burst: list[bytes], flows: list[Flow], queue: Queue) -> None:
+        """Take a burst of datagrams of a crowded queue: the rest before what begins something.
 
-    def burst_over(self) -> None:
-        """Hand on, or refuse, what was put off."""
-        queue = self._queue
-        self._queue = self._turn
-        if self._admission is None or queue is None:
+        What is plain to see is decided at sight, other requests once they are parsed.
+        """
+        admission = self._admission
+        if admission is None:
+            for octets, flow in zip(burst, flows, strict=True):
+                self.datagram_received(octets, flow)
             return
-        for message, flow in self._admission.burst_over():
+        self._queue = queue
+        admission.burst_begins()
+        held: list[tuple[Sketch, bytes, Flow]] = []
+        for octets, flow in zip(burst, flows, strict=True):
+            sketch = sketch_of(octets)
+            if sketch is not None:
+                held.append((sketch, octets, flow))
+            elif admission.is_over(octets):
+                self._counters.received += 1
+            else:
+                self.datagram_received(octets, flow)
+        self._queue = None
+        for sketch, octets, flow in held:
+            if self._is_turned_away(sketch, flow, queue):
+                self._counters.received += 1
+            else:
+                self.datagram_received(octets, flow)
+        for message, flow in admission.burst_over():
             try:
-                if not self._admission.is_refused(message, flow, queue):
+                if not admission.is_refused(message, flow, queue):
                     self._deliver(message, flow)
             except Exception:  # noqa: BLE001  as above
                 self._mistake_made()
+        self._queue = self._turn
+
+    def _is_turned_away(self, sketch: Sketch, flow: Flow, queue: Queue) -> bool:
+        if self._admission is None:
+            return False
+        try:
+            return self._admission.turns_away(sketch, flow, queue)
+        except Exception:  # noqa: BLE001  as above
+            self._mistake_made()
+            return True
 
     def _is_held(self, message: Message, flow: Flow, queue: Queue) -> bool:
         if self._admission is None:

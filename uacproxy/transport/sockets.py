@@ -21,7 +21,7 @@ from uacproxy.transport.addresses import (
     is_loopback,
     is_wildcard,
 )
-from uacproxy.transport.admission import Admission, IsKnown, Refuse
+from uacproxy.transport.admission import Admission, Transactions
 from uacproxy.transport.bind import bind_all
 from uacproxy.transport.inbound import Deliver, Inbound, Reject
 from uacproxy.transport.inbox import InboxDescriptor
@@ -61,8 +61,7 @@ class SocketSet:
         tcp_message_timeout: float = MESSAGE_TIMEOUT,
         connection_lost: Callable[[Target], None] | None = None,
         overload: Overload,
-        is_known: IsKnown,
-        refuse: Refuse,
+        transactions: Transactions,
         place: WorkerPlace | None = None,
     ) -> None:
         """Prepare; no socket is made yet.
@@ -82,7 +81,7 @@ class SocketSet:
             tcp_message_timeout: s from the first octet of a message to its last.
             connection_lost: hears of each connection we opened that others ended.
             overload: says which new requests are refused; its ``seen`` hears of what waits.
-            is_known: see ``Admission``, and so ``refuse``.
+            transactions: the table of them.
             place: among the workers that share the listeners; None: there is one process.
         """
         self.turn = overload.queue()
@@ -105,7 +104,7 @@ class SocketSet:
             clock=reactor,
             log=log,
             queue=self.turn,
-            admission=Admission(overload, is_known, refuse),
+            admission=Admission(overload, transactions),
         )
         self._streams = Streams(
             reactor=reactor,
