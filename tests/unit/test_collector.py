@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from uacproxy import collector as module
-from uacproxy.collector import QUIET, Collector
+from uacproxy.collector import DAY, QUIET, Collector
 
 
 class Knot:
@@ -24,7 +23,7 @@ class Service:
 
     def __init__(self) -> None:
         self.alive = 0
-        self.collector = Collector(lambda: self.alive, some=1_000, many=50_000)
+        self.collector = Collector(lambda: self.alive, some=1_000)
 
 
 @pytest.fixture
@@ -61,19 +60,17 @@ def test_little_is_left_alone(service: Service) -> None:
     assert (last() is None, service.collector.runs) == (False, 0)
 
 
-def test_calls_are_not_stopped_for_some_but_for_very_much(service: Service) -> None:
+def test_calls_are_not_stopped_however_much_is_new(service: Service) -> None:
     service.alive = QUIET
-    first = knots(10_000)
+    last = knots(60_000)
     service.collector.look()
-    assert first() is not None
-    knots(45_000)
+    assert last() is not None
+    service.alive = QUIET - 1
     service.collector.look()
-    assert first() is None
+    assert last() is None
 
 
-def test_what_was_looked_at_is_set_aside_for_a_day(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_looked_at_is_set_aside_for_a_day(service: Service) -> None:
     kept = [Knot() for _ in range(1_200)]
     service.collector.look()
     last = weakref.ref(kept[-1])
@@ -81,10 +78,22 @@ def test_what_was_looked_at_is_set_aside_for_a_day(
     knots(1_200)
     service.collector.look()
     assert last() is not None
-    monkeypatch.setattr(module, "DAY", 0.0)
+    service.collector._day = 0.0
+    service.collector._whole_at -= 1.0
     knots(1_200)
     service.collector.look()
     assert last() is None
+
+
+def test_two_days_without_a_quiet_moment_are_enough(service: Service) -> None:
+    service.alive = QUIET
+    last = knots(10)
+    service.collector._whole_at -= 1.5 * DAY
+    service.collector.look()
+    assert last() is not None
+    service.collector._whole_at -= 0.6 * DAY
+    service.collector.look()
+    assert (last() is None, service.collector.runs) == (True, 1)
 
 
 def test_the_end_leaves_the_collector_as_it_was() -> None:
