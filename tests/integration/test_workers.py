@@ -10,6 +10,8 @@ from collections.abc import Callable
 from contextlib import closing
 from zlib import crc32
 
+import pytest
+
 from tests.support.dialog_stores import INI as STORE_INI
 from tests.support.dialog_stores import VIEWS
 from tests.support.endpoint import Endpoint
@@ -81,6 +83,7 @@ def is_confirmed(ident: bytes, value: bytes) -> bool:
     return decode_dialog(ident, value).state is DialogState.CONFIRMED
 
 
+@pytest.mark.slow
 def test_verbs_speak_for_both_workers_and_name_the_one_that_refuses(start_uacproxy: Start) -> None:
     service = start_uacproxy(INI, files={"route.py": ROUTE})
     rows = service.uacctl("workers")
@@ -165,6 +168,7 @@ def test_a_message_on_a_connection_is_answered_over_it_by_whichever_worker(
     assert service.stats()["transport.handed"] > 0
 
 
+@pytest.mark.slow
 def test_a_binding_is_known_to_both_workers_also_after_a_kill(start_uacproxy: Start) -> None:
     service = start_uacproxy(INI, files={"route.py": ROUTE})
     with Endpoint("bob") as bob, Endpoint("alice") as alice:

@@ -72,6 +72,7 @@ def test_a_cancel_finds_the_invite_it_is_for(start_uacproxy: Start, start_sipp: 
     assert (stats["transaction.sent_again"], stats["transaction.timeouts"]) == (0, 0)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_under_load_costs_no_call_of_the_other(
     start_uacproxy: Start, start_sipp: StartSipp, tmp_path: Path
 ) -> None:

@@ -5,6 +5,9 @@ the next one is due in a fraction of a millisecond. So while traffic is dense th
 has just read waits a moment on all UDP sockets and reads on. It ends at once when anything
 else of the reactor's is ready and no datagram is, and in any case after ``STAY``, so
 that timers and connections wait no longer than that.
+
+Where other processes have the sockets too, it is the reactor's own epoll that is waited on,
+because there one datagram wakes one of them (``add_shared_reader``).
 """
 
 from __future__ import annotations
@@ -23,14 +26,16 @@ PATIENCE: Final = 1  # ms without a datagram after which nothing is waited for
 class Linger:
     """The UDP sockets of one service, and the descriptor that tells of all else."""
 
-    def __init__(self, others: int) -> None:
+    def __init__(self, others: int, shared: select.epoll | None = None) -> None:
         """Begin without sockets.
 
         Args:
             others: a descriptor that is ready to read when anything is that the reactor
                 watches; -1: there is none, and nobody lingers.
+            shared: what the reactor waits on, if the sockets are shared with other processes.
         """
         self._others = others
+        self._shared = shared
         self._reads: dict[int, Callable[[], None]] = {}
         self._ready = select.poll()
         self._last = 0.0  # when last read
@@ -60,7 +65,9 @@ class Linger:
         reads = self._reads
         while now < end:
             has_read = False
-            for descriptor, _ in self._ready.poll(PATIENCE):
+            shared = self._shared
+            ready = self._ready.poll(PATIENCE) if shared is None else shared.poll(PATIENCE / 1000)
+            for descriptor, _ in ready:
                 read = reads.get(descriptor)
                 if read is not None:
                     read()

@@ -22,6 +22,7 @@ class WorkerPlace:
     sockets: list[tuple[ListenAddress, socket.socket]]  # bound, with real ports
     inbox: socket.socket
     outboxes: list[socket.socket]  # by number
+    turn: int  # a file, see ``ReadTurn``
     door: socket.socket  # a stream: verbs come in, and its end is ours
 
     @property

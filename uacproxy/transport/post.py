@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol, final
 
 from uacproxy.counters import TransportCounters
+from uacproxy.transport.bind import DATAGRAM_BUFFER, enlarge
 from uacproxy.transport.letters import MOST_HANDED, Kind, Letter, read_letter, write_letter
 from uacproxy.transport.wire import MAX_DATAGRAM, READ_AT_ONCE, NativeWire
 
@@ -64,6 +65,19 @@ class PlainPair:
                 break
             at += 1
         return at
+
+
+def make_inbox() -> tuple[socket.socket, socket.socket]:
+    """Return the end to read and the one to write, non-blocking.
+
+    What SOCK_SEQPACKET holds is bounded by octets; SOCK_DGRAM would hold as many letters as
+    ``net.unix.max_dgram_qlen`` says, often 10.
+    """
+    read, written = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for end in (read, written):
+        end.setblocking(False)
+        enlarge(end, DATAGRAM_BUFFER)
+    return read, written
 
 
 def open_pair(end: socket.socket) -> Pair:
@@ -205,12 +219,24 @@ class Post:
         """Take what others have handed over; what is answered to them leaves together."""
         octets: list[bytes] = []
         self._inbox.receive(octets, [])
-        if not octets:
+        self.hand_on([read_letter(one) for one in octets])
+
+    def collect(self) -> list[Letter]:
+        """Return all that others have handed over, for ``hand_on``."""
+        octets: list[bytes] = []
+        had = -READ_AT_ONCE
+        while len(octets) - had >= READ_AT_ONCE:
+            had = len(octets)
+            self._inbox.receive(octets, [])
+        return [read_letter(one) for one in octets]
+
+    def hand_on(self, letters: list[Letter]) -> None:
+        """Have letters taken, those of a kind that follow each other together."""
+        if not letters:
             return
         self.gather()
         some: list[Letter] = []
-        for one in octets:
-            letter = read_letter(one)
+        for letter in letters:
             if some and some[0].kind != letter.kind:
                 self._hand_on(some)
                 some = []

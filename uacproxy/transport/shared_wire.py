@@ -1,7 +1,8 @@
 """A bound socket that several workers read: each keeps what is its own and hands over the rest.
 
-Whoever wakes up reads a burst. What others have handed over before is taken first, because
-it came first.
+Whoever wakes up reads a burst when it has the turn. What others have handed over before comes
+first, and is all there by then, because they hand over before they give the turn away. So every
+worker takes what is its own in the order in which it arrived.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 from typing import final
 
 from uacproxy.sip.owner import NOBODY, owner_of
-from uacproxy.transport.letters import MOST_HANDED, Kind
+from uacproxy.transport.letters import MOST_HANDED, Kind, Letter
 from uacproxy.transport.post import Post
+from uacproxy.transport.read_turn import ReadTurn
 from uacproxy.transport.wire import READ_AT_ONCE, Address, Wire
 
 
@@ -18,28 +20,57 @@ from uacproxy.transport.wire import READ_AT_ONCE, Address, Wire
 class SharedWire:
     """Fits ``Wire``."""
 
-    def __init__(self, wire: Wire, post: Post, listener: int) -> None:
+    def __init__(self, wire: Wire, post: Post, listener: int, turn: ReadTurn) -> None:
         """Stand between a listener and its wire.
 
         Args:
             wire: of the socket.
             post: to the other workers.
             listener: index of the socket, the same at every worker.
+            turn: to read any of the sockets that all have.
         """
         self._wire = wire
         self._post = post
         self._listener = listener
+        self._turn = turn
 
     def receive(self, octets: list[bytes], wheres: list[object]) -> int:
         """Read until nothing waits or this worker has a full burst; append what is its own."""
         post = self._post
-        post.gather()
+        own: list[bytes] = []
+        own_from: list[object] = []
+        letters: list[Letter] = []
+        self._turn.take()
         try:
-            missed = self._sort_all(octets, wheres)
+            letters = post.collect()
+            post.gather()
+            try:
+                missed = self._sort_all(own, own_from)
+            finally:
+                post.flush()
+        except OSError:
+            post.hand_on(letters)
+            raise
         finally:
-            post.flush()
-        post.read()
+            self._turn.give()
+        if letters:
+            self._take_letters(letters, octets, wheres)
+        octets += own
+        wheres += own_from
         return missed
+
+    def _take_letters(
+        self, letters: list[Letter], octets: list[bytes], wheres: list[object]
+    ) -> None:
+        """Append what came by this socket, and hand on the rest."""
+        rest: list[Letter] = []
+        for letter in letters:
+            if letter.kind == Kind.DATAGRAM and letter.listener == self._listener:
+                octets.append(letter.octets)
+                wheres.append(self._wire.unpacked(letter.place))
+            else:
+                rest.append(letter)
+        self._post.hand_on(rest)
 
     def _sort_all(self, octets: list[bytes], wheres: list[object]) -> int:
         missed = -1

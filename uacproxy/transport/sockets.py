@@ -31,7 +31,8 @@ from uacproxy.transport.overload import Overload
 from uacproxy.transport.own_names import OwnNames
 from uacproxy.transport.place import WorkerPlace
 from uacproxy.transport.post import Post
-from uacproxy.transport.reactor import SocketReactor, descriptor_of_all
+from uacproxy.transport.reactor import SocketReactor, descriptor_of_all, epoll_of
+from uacproxy.transport.read_turn import ReadTurn
 from uacproxy.transport.remote_flow import SharedStreams
 from uacproxy.transport.shared_wire import SharedWire
 from uacproxy.transport.streams import MESSAGE_TIMEOUT, Streams
@@ -117,7 +118,8 @@ class SocketSet:
             message_timeout=tcp_message_timeout,
             connection_lost=connection_lost,
         )
-        self._linger = Linger(descriptor_of_all(reactor))
+        shared = None if place is None else epoll_of(reactor)
+        self._linger = Linger(descriptor_of_all(reactor), shared)
         self._udp: dict[ListenAddress, UdpListener] = {}
         self._found: dict[Target, Flow] = {}  # UDP flows, by the target they were asked for
         self._tcp: list[ListenAddress] = []
@@ -147,8 +149,8 @@ class SocketSet:
         self.names.add(listening)
         if listening.transport == b"UDP":
             wire = open_wire(made)
-            if self.post is not None:
-                wire = SharedWire(wire, self.post, index)
+            if self.post is not None and self._place is not None:
+                wire = SharedWire(wire, self.post, index, ReadTurn(self._place.turn))
             self._udp[listening] = UdpListener(
                 made,
                 wire,
@@ -195,6 +197,7 @@ class SocketSet:
         for index, (address, made) in enumerate(place.sockets):
             self._open(address, made, index)
         self._inbox = InboxDescriptor(place.inbox, post)
+        self._linger.add(place.inbox.fileno(), post.read)
         self._reactor.addReader(self._inbox)
 
     def _take_datagrams(self, listening: list[ListenAddress], letters: list[Letter]) -> None:
@@ -215,6 +218,7 @@ class SocketSet:
         self._found.clear()
         if self._inbox is not None:
             self._reactor.removeReader(self._inbox)
+            self._linger.remove(self._inbox.fileno())
         for listener in self._udp.values():
             listener.close()
         return self._streams.close()

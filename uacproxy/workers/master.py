@@ -7,6 +7,7 @@ What an operator asks goes to the workers (``verbs``); a stop is theirs first.
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import time
@@ -29,7 +30,8 @@ from uacproxy.manage.endpoint import listen
 from uacproxy.manage.log import open_log
 from uacproxy.settings import ListenAddress
 from uacproxy.store.open import open_store
-from uacproxy.transport.bind import DATAGRAM_BUFFER, bind_all, enlarge
+from uacproxy.transport.bind import bind_all
+from uacproxy.transport.post import make_inbox
 from uacproxy.uac.shards import pick_member, shard_of
 from uacproxy.workers.inheritance import Inheritance
 from uacproxy.workers.process import WorkerProcess
@@ -67,6 +69,7 @@ class Master:
         self._shutdown = shutdown
         self._sockets: list[tuple[ListenAddress, socket.socket]] = []
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._turn = -1  # a file, see ``ReadTurn``
         self._doors: list[IListeningPort] = []
         self._verbs: WorkerVerbs | None = None
         self.workers: list[WorkerProcess] = []
@@ -91,12 +94,9 @@ class Master:
         read_script(config)  # an error once, not from each
         await self._prepare_store()
         self._sockets = bind_all(config.sip.listen)
+        self._turn = os.memfd_create("uacproxy-turn")
         for _ in range(config.sip.workers):
-            read, written = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-            self._pairs.append((read, written))
-            for end in (read, written):
-                end.setblocking(False)
-                enlarge(end, DATAGRAM_BUFFER)
+            self._pairs.append(make_inbox())
         for number in range(config.sip.workers):
             self.workers.append(
                 WorkerProcess(number, inherit=self._inherit, reactor=self._reactor, log=self.log)
@@ -153,6 +153,7 @@ class Master:
             sockets=[(address, bound.fileno()) for address, bound in self._sockets],
             inbox=self._pairs[number][0].fileno(),
             outboxes=[written.fileno() for _, written in self._pairs],
+            turn=self._turn,
             door=door,
         )
 
@@ -190,6 +191,9 @@ class Master:
         for pair in self._pairs:
             for end in pair:
                 end.close()
+        if self._turn >= 0:
+            os.close(self._turn)
+            self._turn = -1
 
     def _kill(self) -> None:
         for worker in self.workers:
