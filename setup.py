@@ -26,6 +26,7 @@ HERE = Path(__file__).resolve().parent
 # script and actions (operators' code meets them) and the registrar (seldom asked).
 CORE = (
     "uacproxy/counters.py",
+    "uacproxy/flow.py",
     "uacproxy/sip/",
     "uacproxy/transaction/",
     "uacproxy/dialog/",

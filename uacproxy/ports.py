@@ -1,7 +1,8 @@
 """Ports: the shapes the inner floors ask of the outer ones.
 
-Structural types only. ``Clock`` is the part of Twisted's ``IReactorTime`` in use, so
-the reactor, ``task.Clock`` and our own ``BeatClock`` all fit as they are.
+Structural types, and ``Flow``, a class since every message asks it. ``Clock`` is the part of
+Twisted's ``IReactorTime`` in use, so the reactor, ``task.Clock`` and our own ``BeatClock``
+all fit as they are.
 """
 
 from __future__ import annotations
@@ -10,11 +11,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, Protocol
 
 from uacproxy.errors import UacproxyError
+from uacproxy.flow import Flow as Flow
+from uacproxy.flow import HostPort as HostPort
 from uacproxy.settings import ListenAddress
 from uacproxy.sip.uri import Uri
-from uacproxy.sip.via import Via
-
-HostPort = tuple[str, int]
 
 
 class Timer(Protocol):
@@ -46,40 +46,6 @@ class Target(NamedTuple):
     host: str  # an IPv4 or IPv6 address, no brackets
     port: int
     chosen: bool = True  # the URI or DNS named the transport; False lets size decide
-
-
-class Flow(Protocol):
-    """One way to a peer: a listening socket and a remote address, or a connection (RFC 5626)."""
-
-    @property
-    def transport(self) -> bytes:
-        """Return the word of the Via: b"UDP" or b"TCP"."""
-
-    @property
-    def reliable(self) -> bool:
-        """Tell whether the transport resends by itself."""
-
-    @property
-    def sent_by(self) -> bytes:
-        """Return HOST[:PORT] for Via, Record-Route and Contact on this flow."""
-
-    @property
-    def remote(self) -> HostPort:
-        """Return the peer's address and port."""
-
-    @property
-    def local(self) -> HostPort:
-        """Return the address and port the listener is bound to."""
-
-    def send(self, octets: bytes, failed: Callable[[], None] | None) -> None:
-        """Send one message.
-
-        Neither raises nor calls back before it returns: when the octets cannot leave,
-        ``failed`` is called in a later turn.
-        """
-
-    def answering(self, via: Via) -> Flow:
-        """Return the way back for a request with this top Via (RFC 3261 18.2.2, RFC 3581 4)."""
 
 
 class Transports(Protocol):

@@ -16,6 +16,7 @@ import pyperf
 from bench.messages import SDP
 from bench.micro.core import kind_of_core
 from uacproxy.counters import TransactionCounters
+from uacproxy.flow import Flow
 from uacproxy.sip.build import build_response
 from uacproxy.sip.digest import read_challenges
 from uacproxy.sip.message import Message
@@ -53,14 +54,13 @@ def invite(number: int, method: bytes = b"INVITE") -> bytes:
     )
 
 
-class Flow:
+class Nowhere(Flow):
     """A way nobody is at the end of."""
 
-    transport = b"UDP"
-    reliable = False
     sent_by = b"192.0.2.100:5060"
-    remote = ("192.0.2.1", 5061)
-    local = ("192.0.2.100", 5060)
+
+    def __init__(self) -> None:
+        super().__init__(b"UDP", ("192.0.2.1", 5061), ("192.0.2.100", 5060), reliable=False)
 
     def send(self, octets: bytes, failed: object) -> None:
         """Send nothing."""
@@ -99,7 +99,7 @@ class Transactions:
             user=self.user,
             max_transactions=10_000_000,
         )
-        self.flow = Flow()
+        self.flow = Nowhere()
 
     def pass_by(self) -> None:
         """Let every transaction end."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tests.support.clock import SteppingClock
 from uacproxy.counters import TransactionCounters
-from uacproxy.ports import Flow, HostPort
+from uacproxy.ports import Flow
 from uacproxy.sip.build import build_response
 from uacproxy.sip.message import Message
 from uacproxy.sip.parse import check_required, parse_message
@@ -50,15 +50,14 @@ def answer(to: Message, status: int, to_tag: bytes = b"b1") -> Message:
     return parse_message(build_response(to, status, to_tag=to_tag).encode())
 
 
-class RecordingFlow:
+class RecordingFlow(Flow):
     """A flow that keeps what was sent, and when; ``fail`` says that nothing left."""
 
+    sent_by = b"p1.example"
+
     def __init__(self, clock: SteppingClock, *, reliable: bool = False) -> None:
-        self.transport = b"TCP" if reliable else b"UDP"
-        self.reliable = reliable
-        self.sent_by = b"p1.example"
-        self.remote: HostPort = ("192.0.2.1", 5060)
-        self.local: HostPort = ("192.0.2.2", 5060)
+        transport = b"TCP" if reliable else b"UDP"
+        super().__init__(transport, ("192.0.2.1", 5060), ("192.0.2.2", 5060), reliable=reliable)
         self.sent: list[tuple[float, bytes]] = []
         self._clock = clock
         self._failed: Callable[[], None] | None = None

@@ -93,16 +93,14 @@ class SilentLog:
     debug = info = warn = error = _tell
 
 
-class WorldFlow:
+class WorldFlow(Flow):
     """A datagram's way to one peer, or a stream's."""
 
+    sent_by = b"192.0.2.100:5060"
+
     def __init__(self, world: World, remote: HostPort, transport: bytes) -> None:
+        super().__init__(transport, remote, HERE, reliable=transport == b"TCP")
         self._world = world
-        self.remote = remote
-        self.local = HERE
-        self.transport = transport
-        self.reliable = transport == b"TCP"
-        self.sent_by = b"192.0.2.100:5060"
 
     def send(self, octets: bytes, failed: Callable[[], None] | None) -> None:
         world = self._world

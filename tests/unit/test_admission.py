@@ -34,16 +34,13 @@ RESPONSE = (
 )
 
 
-class KeptFlow:
+class KeptFlow(Flow):
     """A flow that keeps what is sent on it."""
 
-    transport = b"UDP"
-    reliable = False
     sent_by = b"192.0.2.9:5060"
-    remote = THERE
-    local = HERE
 
     def __init__(self, sent: list[bytes]) -> None:
+        super().__init__(b"UDP", THERE, HERE, reliable=False)
         self._sent = sent
 
     def send(self, octets: bytes, _failed: object) -> None:

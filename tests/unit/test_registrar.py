@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from uacproxy.ports import Flow, HostPort, Target
+from uacproxy.ports import Flow, Target
 from uacproxy.registrar.bindings import BindingTable
 from uacproxy.registrar.digest_server import DigestServer
 from uacproxy.registrar.registrar import Registrar
@@ -33,16 +33,13 @@ ALICE = b"alice@example.com"
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 
 
-class FlowFrom:
+class FlowFrom(Flow):
     """A UDP flow from one address."""
 
-    transport = b"UDP"
-    reliable = False
     sent_by = b"192.0.2.200:5060"
-    local: HostPort = ("192.0.2.200", 5060)
 
     def __init__(self, host: str = "192.0.2.1", port: int = 5060) -> None:
-        self.remote: HostPort = (host, port)
+        super().__init__(b"UDP", (host, port), ("192.0.2.200", 5060), reliable=False)
 
     def send(self, octets: bytes, failed: Callable[[], None] | None) -> None: ...
 

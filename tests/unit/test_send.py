@@ -10,7 +10,7 @@ from tests.support.clock import SteppingClock
 from tests.support.registrar import CountingRandom
 from uacproxy.counters import TransactionCounters
 from uacproxy.errors import OwnMistake
-from uacproxy.ports import HostPort, Target
+from uacproxy.ports import Flow, Target
 from uacproxy.settings import ListenAddress
 from uacproxy.sip.build import build_request, build_response
 from uacproxy.sip.message import Message
@@ -38,17 +38,16 @@ def options(body: bytes = b"", method: bytes = b"OPTIONS") -> Message:
     return build_request(method, b"sip:peer.example", fields, body)
 
 
-class Wire:
+class Wire(Flow):
     """A flow whose far end does one thing: answers a status, stays SILENT, or is DEAD."""
 
     sent_by = b"192.0.2.100:5060"
-    local = ("192.0.2.100", 5060)
 
     def __init__(self, bench: Bench, target: Target) -> None:
+        reliable = target.transport == b"TCP"
+        remote = (target.host, target.port)
+        super().__init__(target.transport, remote, ("192.0.2.100", 5060), reliable=reliable)
         self._bench = bench
-        self.transport = target.transport
-        self.reliable = target.transport == b"TCP"
-        self.remote: HostPort = (target.host, target.port)
 
     def send(self, octets: bytes, failed: Callable[[], None] | None) -> None:
         bench = self._bench

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.transactions import Ports, request
 from uacproxy.ports import Clock, Timer
+from uacproxy.transaction.invite_client import InviteClient
 from uacproxy.transaction.timers import BEAT, LATEST, MOST_QUEUES, NEVER, BeatClock, TimerValues
-from uacproxy.transaction.vocabulary import Input
+from uacproxy.transaction.vocabulary import Input, Notice
 
 TABLE_4 = [
     # timer, s on an unreliable transport, s on a reliable one
@@ -323,3 +325,23 @@ def test_it_runs_what_a_list_of_all_calls_would_run(steps: list[tuple[str, float
                 del due[which]
         assert bench.clock.pending == len(due)
         assert {which for which, timer in enumerate(timers) if timer.active()} == set(due)
+
+
+def test_a_transaction_on_a_beat_clock_sends_again_and_gives_up_once() -> None:
+    bench, ports = Bench(), Ports()
+    told: list[Notice] = []
+    InviteClient(
+        request(b"INVITE"),
+        flow=ports.flow,
+        values=TimerValues(reliable=False),
+        clock=bench.clock,
+        counters=ports.counters,
+        notify=lambda notice, _response: told.append(notice),
+        ended=lambda _transaction: None,
+    ).start()
+    sent = []
+    for seconds in (0.4, 0.6, 1.4, 1.7):
+        bench.beat_at(100.0 + seconds)
+        sent.append(len(ports.flow.sent))
+    bench.beat_at(133.0)
+    assert (sent, told, bench.clock.pending) == ([1, 2, 2, 3], [Notice.TIMEOUT], 0)

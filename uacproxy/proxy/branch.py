@@ -22,6 +22,7 @@ from uacproxy.sip.message import Message
 from uacproxy.sip.names import ROUTE, VIA
 from uacproxy.sip.uri import Uri
 from uacproxy.transaction.client import ClientTransaction
+from uacproxy.transaction.timers import Wakeable, forget, wake_in
 from uacproxy.transaction.vocabulary import Notice
 from uacproxy.uac.account_way import AccountWay
 from uacproxy.uac.auth import Attempts, Authorized
@@ -29,6 +30,8 @@ from uacproxy.uac.auth import Attempts, Authorized
 UNREACHED: Final = 503  # no flow, no address, or the transport failed
 UNANSWERED: Final = 408  # timers B, C, F
 CANCELLED: Final = 487
+_TIMER_C: Final = 0  # which timer
+_CANCEL_UNHEARD: Final = 1
 _UNROUTABLE: Final = 416  # a URI that names no host
 _BROKEN: Final = 502  # a response that nobody above could take
 
@@ -47,7 +50,7 @@ class Owner(Protocol):
 
 
 @final
-class Branch:
+class Branch(Wakeable):
     """From the copy of the request to its final response.
 
     ``scope`` is the branch's own, or the request's; ``request`` is what is or was sent.
@@ -272,7 +275,7 @@ class Branch:
         self._ringing = False
         wiring.counters.relayed += 1
         if self._method == b"INVITE":
-            self._timer = wiring.clock.callLater(wiring.timer_c, self._timer_c_fired)
+            self._timer = wake_in(wiring.clock, wiring.timer_c, self, _TIMER_C)
         self._client = wiring.table.start_client(request, flow, self.heard, self._id)
 
     def _answers_ahead(self, target: Target) -> list[Authorized]:
@@ -358,11 +361,16 @@ class Branch:
             return
         if response.status > 100:
             if self._timer is not None:
-                self._timer.cancel()
-                self._timer = self._wiring.clock.callLater(
-                    self._wiring.timer_c, self._timer_c_fired
-                )
+                forget(self._timer)
+                self._timer = wake_in(self._wiring.clock, self._wiring.timer_c, self, _TIMER_C)
             self._owner.provisional(self, response)
+
+    def wake(self, which: int) -> None:
+        """Hear that timer C has fired, or that nobody answered a CANCEL."""
+        if which == _TIMER_C:
+            self._timer_c_fired()
+        else:
+            self._cancel_unheard()
 
     def _timer_c_fired(self) -> None:
         """Give up on a branch that rings for ever (16.8)."""
@@ -401,7 +409,7 @@ class Branch:
         cancel = build_cancel(self.request, self._cancel_reasons)
         self._wiring.table.start_client(cancel, client.flow, _nobody_listens)
         # 9.1: without a final response 64*T1 after the CANCEL the INVITE counts as cancelled
-        self._timer = self._wiring.clock.callLater(64 * self._wiring.t1, self._cancel_unheard)
+        self._timer = wake_in(self._wiring.clock, 64 * self._wiring.t1, self, _CANCEL_UNHEARD)
 
     def _cancel_unheard(self) -> None:
         self._timer = None
@@ -430,7 +438,7 @@ class Branch:
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
-            self._timer.cancel()
+            forget(self._timer)
             self._timer = None
 
 

@@ -178,22 +178,14 @@ class Endpoint:
 
 
 @final
-class LoopbackFlow:
+class LoopbackFlow(Flow):
     """From one endpoint to an address."""
 
-    __slots__ = ("_endpoint", "remote")
-
-    transport: Final = b"UDP"
-    reliable: Final = False
+    __slots__ = ("_endpoint",)
 
     def __init__(self, endpoint: Endpoint, remote: HostPort) -> None:
+        super().__init__(b"UDP", remote, endpoint.address, reliable=False)
         self._endpoint = endpoint
-        self.remote = remote
-
-    @property
-    def local(self) -> HostPort:
-        """Return the address of the endpoint."""
-        return self._endpoint.address
 
     @property
     def sent_by(self) -> bytes:

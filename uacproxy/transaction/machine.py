@@ -16,7 +16,7 @@ from typing import Any, Final, final
 from uacproxy.counters import TransactionCounters
 from uacproxy.ports import Clock, Flow, Timer
 from uacproxy.sip.message import Message
-from uacproxy.transaction.timers import TimerValues
+from uacproxy.transaction.timers import TimerValues, Wakeable, forget, wake_in
 from uacproxy.transaction.vocabulary import Input, State
 
 Action = Callable[[Any], None]
@@ -24,6 +24,8 @@ Row = tuple[State, tuple[Action, ...]]
 StateTimers = tuple[Input | None, Input | None]
 
 _TERMINATED: Final = State.TERMINATED
+_END: Final = 0  # which timer
+_AGAIN: Final = 1
 _FORGOTTEN: Final = Message(b"", b"", b"", 0, b"", [], [], b"")
 
 
@@ -69,7 +71,7 @@ class Figure:
             self.ends.append(ends)
 
 
-class Transaction:
+class Transaction(Wakeable):
     """One transaction: a request, the flow it travels on, and a place in the figure."""
 
     def __init__(
@@ -134,19 +136,19 @@ class Transaction:
         if ends is not self._ends:
             self._ends = ends
             if self._end_timer is not None:
-                self._end_timer.cancel()
+                forget(self._end_timer)
                 self._end_timer = None
             if ends is not None:
                 delay = self._values.delay[ends]
                 if delay == 0.0:  # D, I, J, K: nothing comes twice on a reliable transport
                     state = _TERMINATED
                 else:
-                    self._end_timer = self._clock.callLater(delay, self._end_due)
+                    self._end_timer = wake_in(self._clock, delay, self, _END)
         sends_again = figure.sends_again[state]
         if sends_again is not self._sends_again:
             self._sends_again = sends_again
             if self._send_again_timer is not None:
-                self._send_again_timer.cancel()
+                forget(self._send_again_timer)
                 self._send_again_timer = None
             if sends_again is not None:
                 delay = self._values.delay[sends_again]
@@ -158,17 +160,16 @@ class Transaction:
 
     def _arm(self, delay: float) -> None:
         self._send_again_in = delay
-        self._send_again_timer = self._clock.callLater(delay, self._send_again_due)
+        self._send_again_timer = wake_in(self._clock, delay, self, _AGAIN)
 
-    def _end_due(self) -> None:
-        what = self._ends
-        self._end_timer = None
-        if what is not None:
-            self._feed(what)
-
-    def _send_again_due(self) -> None:
-        what = self._sends_again
-        self._send_again_timer = None
+    def wake(self, which: int) -> None:
+        """Hear that the timer is due which ends the state, or the one that sends again."""
+        if which == _END:
+            what = self._ends
+            self._end_timer = None
+        else:
+            what = self._sends_again
+            self._send_again_timer = None
         if what is not None:
             self._feed(what)
 

@@ -3,6 +3,9 @@
 SIP has few durations, and most timers are cancelled. ``BeatClock`` therefore keeps a
 queue for each duration, in which what is set later is due later, and a cancelled timer
 only loses its callee; whoever owns the clock calls ``beat`` when ``next_beat_in`` is over.
+
+Who is waked often is ``Wakeable`` itself, and uses ``wake_in`` and ``forget``: on a
+``BeatClock`` these need neither a call made for the occasion nor a look-up by name.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Final, final
 
+from uacproxy.ports import Clock, Timer
 from uacproxy.transaction.vocabulary import Input
 
 T1: Final = 0.5  # s, estimate of a round trip
@@ -69,39 +73,56 @@ def _time_until_t2(t1: float, t2: float) -> float:
     return passed
 
 
+class Wakeable(ABC):
+    """Who is waked by timers of its own."""
+
+    @abstractmethod
+    def wake(self, which: int) -> None:
+        """Hear that the timer is due that was set with ``which``."""
+
+
+@final
+class _Call(Wakeable):
+    """A call with arguments, for whoever is not ``Wakeable``."""
+
+    __slots__ = ("_args", "_call")
+
+    def __init__(self, call: Callable[..., object], args: tuple[Any, ...]) -> None:
+        self._call = call
+        self._args = args
+
+    def wake(self, which: int) -> None:
+        self._call(*self._args)
+
+
 @final
 class BeatTimer:
     """A call on a ``BeatClock``, pending until it has run or was cancelled."""
 
-    __slots__ = ("_args", "_call", "_row", "due")
+    __slots__ = ("_row", "_which", "_whom", "due")
 
-    def __init__(
-        self, due: float, call: Callable[..., object], args: tuple[Any, ...], row: _Row
-    ) -> None:
+    def __init__(self, due: float, whom: Wakeable, which: int, row: _Row) -> None:
         self.due = due  # s, on the clock's time
-        self._call: Callable[..., object] | None = call
-        self._args = args
+        self._whom: Wakeable | None = whom
+        self._which = which
         self._row = row
 
     def active(self) -> bool:
         """Tell whether the call has neither run nor been cancelled."""
-        return self._call is not None
+        return self._whom is not None
 
     def cancel(self) -> None:
         """Forget the call, and whom it would have called; a second time does nothing."""
-        if self._call is not None:
-            self._call = None
-            self._args = ()
+        if self._whom is not None:
+            self._whom = None
             self._row.one_died()
 
     def run(self) -> None:
         """Call; for the clock alone."""
-        call = self._call
-        args = self._args
-        self._call = None
-        self._args = ()
-        if call is not None:
-            call(*args)
+        whom = self._whom
+        self._whom = None
+        if whom is not None:
+            whom.wake(self._which)
 
 
 class _Row(ABC):
@@ -260,6 +281,10 @@ class BeatClock:
         self, delay: float, callable: Callable[..., object], *args: Any
     ) -> BeatTimer:
         """Run ``callable(*args)`` at the first beat after ``delay`` seconds, never in this one."""
+        return self.wake_in(delay, _Call(callable, args), 0)
+
+    def wake_in(self, delay: float, whom: Wakeable, which: int) -> BeatTimer:
+        """Wake ``whom`` at the first beat after ``delay`` seconds, never in this one."""
         now = self._now()
         due = now + delay
         queue = self._queues.get(delay)
@@ -270,12 +295,12 @@ class BeatClock:
             else:
                 queue = self._queue_for(delay)
                 if queue is None:
-                    odd = BeatTimer(due, callable, args, self._odd)
+                    odd = BeatTimer(due, whom, which, self._odd)
                     self._odd.push(odd)
                     if due + BEAT < self._beat_at:
                         self._want_beat(due + BEAT, now)
                     return odd
-        timer = BeatTimer(due, callable, args, queue)
+        timer = BeatTimer(due, whom, which, queue)
         queue.timers.append(timer)
         if due + queue.late < self._beat_at:
             self._want_beat(due + queue.late, now)
@@ -342,3 +367,18 @@ class BeatClock:
 def _beat_before(by: float) -> float:
     """Return the last beat that is not after ``by``; for a timer it is not before it is due."""
     return math.floor(by / BEAT) * BEAT
+
+
+def wake_in(clock: Clock, delay: float, whom: Wakeable, which: int) -> Timer:
+    """Have ``whom.wake(which)`` called after ``delay`` s, on whatever clock."""
+    if isinstance(clock, BeatClock):
+        return clock.wake_in(delay, whom, which)
+    return clock.callLater(delay, whom.wake, which)
+
+
+def forget(timer: Timer) -> None:
+    """Cancel, on whatever clock."""
+    if isinstance(timer, BeatTimer):
+        BeatTimer.cancel(timer)
+    else:
+        timer.cancel()

@@ -31,18 +31,15 @@ Look = Callable[[], tuple[float, float]]
 
 
 @final
-class UdpFlow:
+class UdpFlow(Flow):
     """A socket and a remote address; kept per remote, so compare flows by ``remote``."""
 
     def __init__(self, datagrams: Datagrams, where: object, address: Address) -> None:
+        super().__init__(b"UDP", (address[0], address[1]), datagrams.local, reliable=False)
         self._datagrams = datagrams
         self._sent_by = b""
-        self.transport: bytes = b"UDP"
-        self.reliable: bool = False
         self.where = where  # the address as the wire takes it
         self.address = address
-        self.remote: HostPort = (address[0], address[1])
-        self.local: HostPort = datagrams.local
         self.last_failed: Failed = None  # of the latest send, until the peer says something
 
     @property

@@ -36,25 +36,21 @@ Failed = Callable[[], None] | None
 
 
 @final
-class RemoteFlow:
+class RemoteFlow(Flow):
     """A connection of another worker; with ``port``, the way for answers to what came on it."""
 
-    __slots__ = ("_connection", "_listener", "_owner", "_port", "_streams", "local", "remote")
-
-    transport: Final = b"TCP"
-    reliable: Final = True
+    __slots__ = ("_connection", "_listener", "_owner", "_port", "_streams")
 
     def __init__(
         self, streams: SharedStreams, owner: int, connection: int, listener: int, remote: HostPort
     ) -> None:
+        listening = streams.listening[listener]
+        super().__init__(b"TCP", remote, (listening.host, listening.port), reliable=True)
         self._streams = streams
         self._owner = owner
         self._connection = connection
         self._listener = listener
         self._port = 0
-        self.remote = remote
-        listening = streams.listening[listener]
-        self.local: HostPort = (listening.host, listening.port)
 
     @property
     def sent_by(self) -> bytes:

@@ -38,20 +38,16 @@ Way = tuple[str, int, ListenAddress]
 
 
 @final
-class TcpFlow:
+class TcpFlow(Flow):
     """A remote address, by whatever connection we have or can open to it."""
 
-    __slots__ = ("_sent_by", "_streams", "_way", "local", "remote")
-
-    transport: Final = b"TCP"
-    reliable: Final = True
+    __slots__ = ("_sent_by", "_streams", "_way")
 
     def __init__(self, streams: Streams, way: Way) -> None:
+        super().__init__(b"TCP", way[:2], (way[2].host, way[2].port), reliable=True)
         self._streams = streams
         self._way = way
         self._sent_by = b""
-        self.remote: HostPort = way[:2]
-        self.local: HostPort = (way[2].host, way[2].port)
 
     @property
     def sent_by(self) -> bytes:

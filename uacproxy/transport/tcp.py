@@ -33,22 +33,18 @@ Failed = Callable[[], None] | None
 
 
 @final
-class ConnectionFlow:
+class ConnectionFlow(Flow):
     """The very connection a message came on; it ends with the connection."""
 
-    __slots__ = ("_answers", "_connection", "_streams", "local", "remote")
-
-    transport: Final = b"TCP"
-    reliable: Final = True
+    __slots__ = ("_answers", "_connection", "_streams")
 
     def __init__(
         self, connection: TcpConnection, streams: Streams, remote: HostPort, local: HostPort
     ) -> None:
+        super().__init__(b"TCP", remote, local, reliable=True)
         self._connection = connection
         self._streams = streams
         self._answers: ResponseFlow | None = None
-        self.remote = remote
-        self.local = local
 
     @property
     def sent_by(self) -> bytes:
@@ -79,17 +75,15 @@ class ConnectionFlow:
 
 
 @final
-class ResponseFlow:
+class ResponseFlow(Flow):
     """Where responses go: the request's connection, after its end a new one to sent-by's port."""
 
     __slots__ = ("_flow", "_listening", "_streams", "port")
 
-    transport: Final = b"TCP"
-    reliable: Final = True
-
     def __init__(
         self, flow: ConnectionFlow, streams: Streams, listening: ListenAddress, port: int
     ) -> None:
+        super().__init__(b"TCP", flow.remote, flow.local, reliable=True)
         self._flow = flow
         self._streams = streams
         self._listening = listening
@@ -99,16 +93,6 @@ class ResponseFlow:
     def sent_by(self) -> bytes:
         """Return that of the request's connection."""
         return self._flow.sent_by
-
-    @property
-    def remote(self) -> HostPort:
-        """Return the peer at the other end of the request's connection."""
-        return self._flow.remote
-
-    @property
-    def local(self) -> HostPort:
-        """Return the address the request came to."""
-        return self._flow.local
 
     def send(self, octets: bytes, failed: Failed) -> None:
         """Send a response."""
