@@ -30,7 +30,7 @@ from bench.options import Options
 from bench.session import Measurement, Session
 from bench.systems import SUT, interpreted_command, running, uacproxy_command
 from bench.turns import SEARCH, START, STEPS, search
-from bench.workloads import CALLS, WORKLOADS
+from bench.workloads import CALLS, USUAL, WORKLOADS
 
 OFFERED = 2.0  # times R
 CALM = 0.5  # times R, before and after
@@ -40,12 +40,7 @@ SLOWER = 2.0  # times the p99 of before, plus a beat: as fast as before
 BEAT_MS = 20.0
 PATIENCE = 40.0  # s, for the last calls to end
 
-WORDS = {
-    "UAC": "",
-    "RULE": "",
-    "TARGET": f"relay = sip:{CALLEE[0]}:{CALLEE[1]}",
-    "TAIL": "[limits]\nmax_transactions = 4000000",  # not the limit that is looked at here
-}
+WORDS = {**USUAL, "TAIL": "[limits]\nmax_transactions = 4000000"}  # not what is looked at here
 
 Row = dict[str, Any]
 

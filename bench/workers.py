@@ -25,20 +25,19 @@ from pathlib import Path
 
 from bench import load, systems
 from bench.processes import cpu, family
-from bench.workloads import CALLS, WORKLOADS
+from bench.workloads import CALLS, USUAL, WORKLOADS
 
 BOTH_CORES = "0,1"
 WARM, SECS = 3.0, 8.0
 STEP = 1.15  # from one rate to the next
 FAILS_AT = 0.1  # percent of the calls
-WORDS = {"UAC": "", "RULE": "", "TARGET": "relay = sip:127.7.0.2:5070", "TAIL": ""}
 
 Result = dict[str, float]
 
 
 def command_of(run: Path, workers: int) -> list[str]:
     """Return the command of a service with so many workers."""
-    command = systems.uacproxy_command(run, CALLS / "uacproxy.ini", **WORDS)
+    command = systems.uacproxy_command(run, CALLS / "uacproxy.ini", **USUAL)
     ini = Path(command[-1])
     text = ini.read_text().replace("[sip]\n", f"[sip]\nworkers = {workers}\n", 1)
     ini.write_text(text.replace("url = memory:", f"url = sqlite:///{run}/state.db"))
