@@ -211,7 +211,7 @@ def test_the_ack_of_a_refusal_ends_at_sight() -> None:
 def test_a_mistake_in_one_does_not_keep_the_others() -> None:
     bench = Bench()
     bench.late(1)
-    bench.known = None  # type: ignore[assignment]  # a mistake of ours
+    bench.known = None  # type: ignore[assignment]  # so that asking raises TypeError
     bench.burst(octets("INVITE", number=1), octets("INVITE", number=2))
     assert bench.counters.own_mistakes == 2
     assert bench.give(octets("INVITE", tag=";tag=b")) == (1, 0)

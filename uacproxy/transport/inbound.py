@@ -153,7 +153,7 @@ class Inbound:
             try:
                 if not admission.is_refused(message, flow, queue):
                     self._deliver(message, flow)
-            except Exception:  # noqa: BLE001  as above
+            except Exception:  # noqa: BLE001  (one mistake of ours must not cost the rest of the burst)
                 self._mistake_made()
         self._queue = self._turn
 
@@ -162,7 +162,7 @@ class Inbound:
             return False
         try:
             return self._admission.turns_away(sketch, flow, queue)
-        except Exception:  # noqa: BLE001  as above
+        except Exception:  # noqa: BLE001  (a mistake of ours must not close the listener; its sender tries again)
             self._mistake_made()
             return True
 
@@ -171,7 +171,7 @@ class Inbound:
             return False
         try:
             return self._admission.holds(message, flow, queue)
-        except Exception:  # noqa: BLE001  as above
+        except Exception:  # noqa: BLE001  (a mistake of ours must not close the listener; its sender tries again)
             self._mistake_made()
             return True
 
@@ -200,7 +200,7 @@ class Inbound:
             return  # without a Via no answer finds its way
         try:
             self._reject(error, flow)
-        except Exception:  # noqa: BLE001  as above
+        except Exception:  # noqa: BLE001  (a mistake of ours must not close the listener)
             self._mistake_made()
 
     def _mistake_made(self) -> None:

@@ -198,10 +198,10 @@ class WorkerProcess:
 class _Door(AMP):
     """The starter's end of a worker's door; ``AMP`` would log two lines for each."""
 
-    def makeConnection(self, transport: Any) -> None:  # noqa: N802
+    def makeConnection(self, transport: Any) -> None:  # noqa: N802  (Twisted's name)
         BinaryBoxProtocol.makeConnection(self, transport)
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802  (Twisted's name)
         BinaryBoxProtocol.connectionLost(self, reason)
         self.transport = None
 
@@ -211,6 +211,6 @@ class _Watch(ProcessProtocol):
     def __init__(self, ended: Callable[[int], None]) -> None:
         self._tell = ended
 
-    def processEnded(self, reason: Failure) -> None:  # noqa: N802
+    def processEnded(self, reason: Failure) -> None:  # noqa: N802  (Twisted's name)
         value: Any = reason.value  # ProcessDone or ProcessTerminated
         self._tell(value.exitCode if value.signal is None else -value.signal)
