@@ -23,6 +23,8 @@ from uacproxy.ports import Flow, Target
 from uacproxy.settings import Address
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import VIA
+from uacproxy.testing.clock import SteppingClock
+from uacproxy.transport.addresses import FORGET_AFTER, LocalAddresses
 
 UDP = b"UDP"
 ANSWER = b"SIP/2.0 200 OK\r\n\r\n"
@@ -30,6 +32,23 @@ ANSWER = b"SIP/2.0 200 OK\r\n\r\n"
 
 def answer(message: Message, flow: Flow) -> None:
     flow.answering(message.via).send(ANSWER, None)
+
+
+@pytest_twisted.ensureDeferred
+async def test_of_two_listeners_the_nearest_is_looked_for_again_when_routes_may_have_changed() -> (
+    None
+):
+    here = ["127.0.0.1"]
+    clock = SteppingClock()
+    async with Service("udp:127.0.0.1:0", "udp:127.0.0.2:0") as service:
+        sockets = service.sockets
+        sockets._addresses = LocalAddresses(clock.seconds, source_toward=lambda _: here[0])
+        peer = ("127.0.0.9", 5060)
+        assert service.flow_to(UDP, peer).local[0] == "127.0.0.1"
+        here[0] = "127.0.0.2"
+        assert service.flow_to(UDP, peer).local[0] == "127.0.0.1"  # remembered
+        clock.run_for(FORGET_AFTER + 1.0)
+        assert service.flow_to(UDP, peer).local[0] == "127.0.0.2"
 
 
 @pytest_twisted.ensureDeferred

@@ -116,6 +116,19 @@ def test_what_begins_something_is_refused(method: str) -> None:
     assert bench.give(octets(method)) == (0, 1)
 
 
+def test_a_branch_that_passed_once_is_no_pass_for_others() -> None:
+    bench = Bench()
+    bench.late(1.5)
+    sent_by = b"192.0.2.1:5062"
+    hosts = [b"h%d.example" % number for number in range(200)]
+    bench.give(*(octets("INVITE").replace(sent_by, host, 1) for host in hosts))
+    assert 40 < len(bench.refused) < 160  # of one branch; half of 200
+    bench.refused.clear()
+    methods = [f"ODD{number}" for number in range(200)]
+    bench.burst(*(octets(method) for method in methods))
+    assert 40 < len(bench.sent) < 160
+
+
 @pytest.mark.parametrize("method", ["INVITE", "BYE", "INFO", "UPDATE", "SUBSCRIBE", "REGISTER"])
 def test_what_is_inside_a_dialog_is_never_refused(method: str) -> None:
     bench = Bench()

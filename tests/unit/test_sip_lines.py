@@ -109,6 +109,12 @@ def test_hops_that_are_no_number_up_to_255_are_an_error(hops: bytes) -> None:
         assert one.max_forwards
 
 
+def test_a_call_without_all_it_takes_is_a_type_error() -> None:
+    if lines.marked(b"SIP/2.0/UDP h;rport", b"", 9) is not None:
+        with pytest.raises(TypeError):
+            lines.marked(b"SIP/2.0/UDP h")  # type: ignore[call-arg]
+
+
 def test_the_compiled_core_writes_what_is_usual_in_one_step() -> None:
     if os.environ.get("UACPROXY_COMPILE") == "1":
         assert lines.swapped(b"To: a;tag=1", b"a", b"b") == b"To: b;tag=1"

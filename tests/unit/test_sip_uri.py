@@ -10,6 +10,16 @@ from uacproxy.errors import ParseError
 from uacproxy.sip.uri import is_number, is_scheme_known, parse_uri, with_host, with_user
 
 
+def test_a_uri_is_parsed_once_but_none_is_kept_that_takes_much_room() -> None:
+    short = b"sip:a@b.example;lr"
+    long = b"sip:a@b.example" + b";ab" * 2700  # a quarter of a megabyte once parsed
+    assert parse_uri(short) is parse_uri(bytes(bytearray(short)))
+    assert parse_uri(long) is not parse_uri(long)
+    assert len(parse_uri(long).params) == 2700
+    many = b"sip:a@b.example" + b";a" * 300
+    assert parse_uri(many) is not parse_uri(many)
+
+
 def equal(one: bytes, other: bytes) -> bool:
     here, there = parse_uri(one), parse_uri(other)
     assert here.equals(there) == there.equals(here)

@@ -6,7 +6,12 @@ import pytest
 
 from uacproxy.settings import Address, parse_listen
 from uacproxy.testing.clock import SteppingClock
-from uacproxy.transport.addresses import LocalAddresses, address_in_reference, canonical_address
+from uacproxy.transport.addresses import (
+    LocalAddresses,
+    address_in_reference,
+    address_of_reference,
+    canonical_address,
+)
 from uacproxy.transport.own_names import OwnNames
 
 
@@ -86,6 +91,30 @@ def test_what_the_kernel_said_is_asked_again_after_a_while() -> None:
     clock.run_for(31.0)
     assert addresses.is_local("192.0.2.1")
     assert asked == ["192.0.2.1", "192.0.2.2", "192.0.2.1"]
+
+
+def test_a_name_too_long_for_any_host_is_not_ours_and_not_kept() -> None:
+    exact = names("udp:192.0.2.1:5060")
+    before = address_of_reference.cache_info().currsize
+    for number in range(9):
+        assert not exact.is_ours(b"a" * 300 + b"%d" % number, 5060, b"UDP")
+    assert len(exact._answers) == 0
+    assert address_of_reference.cache_info().currsize == before
+
+
+def test_a_wildcard_listener_is_named_by_the_address_of_the_moment() -> None:
+    clock = SteppingClock()
+    here = ["192.0.2.1"]
+    local = LocalAddresses(clock.seconds, source_toward=lambda _: here[0], can_bind=lambda _: True)
+    moving = OwnNames(None, local)
+    word = parse_listen("udp:0.0.0.0:5060")
+    moving.add(word)
+    assert not moving.is_fixed(word)
+    assert moving.sent_by(word, "192.0.2.9") == b"192.0.2.1:5060"
+    here[0] = "192.0.2.2"
+    clock.run_for(31.0)
+    assert moving.sent_by(word, "192.0.2.9") == b"192.0.2.2:5060"
+    assert names("udp:192.0.2.1:5060").is_fixed(parse_listen("udp:192.0.2.1:5060"))
 
 
 @pytest.mark.parametrize("host", ["", "a.example", "1.2.3", "fe80::1%lo", "::1\0", "1.2.3.4 "])

@@ -78,8 +78,9 @@ class FakeReactor(SteppingClock):
 
 
 class Bench:
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
         self.reactor = FakeReactor()
+        self.here = "127.0.0.1"  # whence the kernel would send
         self.socket = FakeSocket()
         self.counters = TransportCounters()
         self.failures: list[str] = []
@@ -91,7 +92,8 @@ class Bench:
             seconds=self.reactor.seconds,
             log=KeptLog(),
         )
-        names = OwnNames(None, LocalAddresses(self.reactor.seconds))
+        local = LocalAddresses(self.reactor.seconds, source_toward=lambda _: self.here)
+        names = OwnNames(None, local)
         inbound = Inbound(
             limits=LimitSettings(),
             counters=self.counters,
@@ -104,7 +106,7 @@ class Bench:
         self.listener = UdpListener(
             cast(socket.socket, self.socket),
             PlainWire(cast(socket.socket, self.socket)),
-            ListenAddress(b"UDP", "127.0.0.1", 5060),
+            ListenAddress(b"UDP", host, 5060),
             reactor=cast(Any, self.reactor),
             inbound=inbound,
             names=names,
@@ -204,6 +206,14 @@ def test_an_error_condition_is_not_the_end() -> None:
     bench.listener.connectionLost(cast(Any, Failure)(ConnectionDone()))
     assert bench.listener in bench.reactor.readers
     assert bench.waits_to_write
+
+
+def test_a_flow_from_a_wildcard_listener_says_the_address_of_the_moment() -> None:
+    bench = Bench("0.0.0.0")
+    assert bench.flow.sent_by == b"127.0.0.1:5060"
+    bench.here = "127.0.0.7"  # the lease was renewed, or the address moved to us
+    bench.reactor.run_for(31.0)
+    assert bench.flow.sent_by == b"127.0.0.7:5060"
 
 
 def test_flows_are_forgotten_before_they_are_too_many() -> None:

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from uacproxy.errors import ParseError
 from uacproxy.ports import Clock, Log, Target, Timer
 from uacproxy.settings import SIP_PORT, is_ip_address
-from uacproxy.sip.uri import SIP, Uri, parse_host_port
+from uacproxy.sip.uri import LONGEST_KEPT, SIP, Uri, parse_host_port
 
 Lookup = Callable[[str], Deferred[list[tuple[str, int]]]]
 """From a name to its addresses, best first, each with its time to live (s). A name
@@ -103,9 +103,10 @@ class NameResolver:
         name = host.decode("ascii").strip("[]").rstrip(".")
         if is_ip_address(name):
             literal = Target(transport or b"UDP", name, port, chosen)
-            if len(self._literals) >= self._cache_max:
-                self._literals.clear()
-            self._literals[uri.raw] = literal
+            if len(uri.raw) <= LONGEST_KEPT:
+                if len(self._literals) >= self._cache_max:
+                    self._literals.clear()
+                self._literals[uri.raw] = literal
             then([literal])
             return
         known = self._cache.get(name)

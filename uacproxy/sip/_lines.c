@@ -152,8 +152,12 @@ is_called(const char *at, Py_ssize_t length, const char *name)
 static PyObject *
 marked(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    if (nargs != 3 || !are_bytes(args, 2, 2))
+    if (!are_bytes(args, nargs < 2 ? nargs : 2, 2))
         return NULL;
+    if (nargs != 3) {
+        PyErr_SetString(PyExc_TypeError, "marked takes a value, an address and a port");
+        return NULL;
+    }
     const long port = PyLong_AsLong(args[2]);
     if (port == -1 && PyErr_Occurred())
         return NULL;

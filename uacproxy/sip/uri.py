@@ -26,6 +26,8 @@ SIPS: Final = b"sips"
 TEL: Final = b"tel"
 SCHEMES: Final = (SIP, SIPS, TEL)
 MOST_KEPT: Final = 4096  # URIs remembered; a forgotten one is parsed again
+LONGEST_KEPT: Final = 1024  # octets; those of longer ones or many parameters take megabytes
+_MOST_PARAMS: Final = 16  # each takes a hundred octets; our Record-Route has twelve at most
 
 _HOST_CHARACTERS: Final = ALPHANUM + b"-._"  # the underscore is not in 25.1 but in the field
 _USER_FORBIDDEN: Final = CONTROLS + b' "<>@'
@@ -130,9 +132,10 @@ def parse_uri(raw: bytes) -> Uri:
     uri = _PARSED.get(raw)
     if uri is None:
         uri = _parse(raw)
-        if len(_PARSED) >= MOST_KEPT:
-            _PARSED.clear()
-        _PARSED[raw] = uri
+        if len(raw) <= LONGEST_KEPT and len(uri.params) <= _MOST_PARAMS:
+            if len(_PARSED) >= MOST_KEPT:
+                _PARSED.clear()
+            _PARSED[raw] = uri
     return uri
 
 

@@ -15,6 +15,7 @@ from uacproxy.sip.grammar import COLON
 
 FORGET_AFTER: Final = 30.0  # s; addresses and routes come and go
 MOST_KEPT: Final = 4096  # entries; more are asked anew
+LONGEST: Final = 48  # octets of an address in a reference; ``inet_ntop`` writes 45 at most
 
 _ANY_PORT: Final = 9  # discard; nothing is sent there
 
@@ -33,9 +34,14 @@ def canonical_address(host: str) -> str | None:
         return None
 
 
-@lru_cache(maxsize=8192)
 def address_in_reference(host: bytes) -> str | None:
     """Return the canonical address that a ``host`` of a URI or Via is, None for a name."""
+    return None if len(host) > LONGEST else address_of_reference(host)
+
+
+@lru_cache(maxsize=8192)
+def address_of_reference(host: bytes) -> str | None:
+    """Do the same for what is no longer than ``LONGEST``: answers are kept."""
     bare = host[1:-1] if host[:1] == b"[" and host[-1:] == b"]" else host
     try:
         return canonical_address(bare.decode("ascii"))
@@ -82,7 +88,7 @@ class LocalAddresses:
             source_toward: asks the kernel for the way to an address; absent: by a socket.
             can_bind: asks the kernel whether an address is local; absent: by a socket.
         """
-        self._seconds = seconds
+        self.seconds = seconds
         self._source_toward = source_toward or _source_toward
         self._can_bind = can_bind or _can_bind
         self._toward: dict[str, str] = {}
@@ -110,7 +116,7 @@ class LocalAddresses:
         return found
 
     def _forget_old(self) -> None:
-        now = self._seconds()
+        now = self.seconds()
         if now - self._since > FORGET_AFTER:
             self._since = now
             self._toward.clear()

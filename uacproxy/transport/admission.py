@@ -33,6 +33,15 @@ def patience_of(method: bytes, request_uri: bytes) -> int:
     return int(request_uri[:15].lower() == _EMERGENCY)
 
 
+def _place_of(method: bytes, key: bytes) -> int:
+    """Return the place of a transaction in the row, keyed by the process: nobody chooses it.
+
+    All that tells transactions apart is in it. A branch that was seen to pass once would
+    let everything pass that is sent with it otherwise.
+    """
+    return hash((method, key))
+
+
 class Transactions(Protocol):
     """What is asked of the transaction table."""
 
@@ -89,9 +98,10 @@ class Admission:
         if not begins_something(request) or flow.remote == flow.local:
             return False
         method = request.method
-        if self._transactions.knows(method, invite_key(request)):
+        key = invite_key(request)
+        if self._transactions.knows(method, key):
             return False
-        place = hash(request.via.branch)  # keyed by the process: nobody chooses a place
+        place = _place_of(method, key)
         if not self._overload.refuses(queue, place, patience_of(method, request.request_uri)):
             return False
         self._transactions.refuse(request, flow, self._overload.retry_after(place))
@@ -108,9 +118,10 @@ class Admission:
 
     def turns_away(self, sketch: Sketch, flow: Flow, queue: Queue) -> bool:
         """Do what ``is_refused`` does, for what was looked at no further."""
-        if flow.remote == flow.local or self._transactions.knows(sketch.method, sketch.key):
+        key = sketch.key
+        if flow.remote == flow.local or self._transactions.knows(sketch.method, key):
             return False
-        place = hash(sketch.via.branch)
+        place = _place_of(sketch.method, key)
         patience = patience_of(sketch.method, sketch.request_uri)
         if not self._overload.refuses(queue, place, patience):
             return False

@@ -45,9 +45,12 @@ class UdpFlow(Flow):
     @property
     def sent_by(self) -> bytes:
         """Return HOST:PORT of the listener as this peer reaches it."""
-        if not self._sent_by:
-            self._sent_by = self._datagrams.sent_by(self.remote[0])
-        return self._sent_by
+        sent_by = self._sent_by
+        if not sent_by:
+            sent_by = self._datagrams.sent_by(self.remote[0])
+            if self._datagrams.is_fixed:
+                self._sent_by = sent_by
+        return sent_by
 
     def send(self, octets: bytes, failed: Failed) -> None:
         """Send one datagram.
@@ -110,6 +113,8 @@ class Datagrams:
         """
         self.local: HostPort = (listening.host, listening.port)
         self.is_open = True
+        self.is_fixed = names.is_fixed(listening)
+        """A wildcard listener is named by an address of the machine, which may change."""
         self._listening = listening
         self._wire = wire
         self._inbound = inbound

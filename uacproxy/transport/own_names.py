@@ -20,6 +20,7 @@ from uacproxy.transport.addresses import (
 )
 
 MAX_ANSWERS: Final = 4096  # names remembered as ours or not
+_LONGEST: Final = 255  # octets of a host's name (RFC 1035 2.3.4); a longer one is not remembered
 
 _ANY_TRANSPORT: Final = b""
 
@@ -82,6 +83,12 @@ class OwnNames:
             host = self._local.toward(remote) or host
         return reference_of(host) + b":%d" % listening.port
 
+    def is_fixed(self, listening: ListenAddress) -> bool:
+        """Tell whether ``sent_by`` of this listener stays the same for a remote address."""
+        return not is_wildcard(listening.host) or (
+            self._advertise is not None and self._speaks_for(listening)
+        )
+
     def is_ours(self, host: bytes, port: int | None, transport: bytes | None) -> bool:
         """Tell whether a URI or sent-by names a listener.
 
@@ -98,7 +105,8 @@ class OwnNames:
         known = self._answers.get(asked)
         if known is None:
             known = self._find(host, port, transport)
-            if not self._wildcard:  # else it changes with the addresses of the machine
+            # with a wildcard it changes with the addresses of the machine
+            if not self._wildcard and len(host) <= _LONGEST:
                 if len(self._answers) >= MAX_ANSWERS:
                     self._answers.clear()
                 self._answers[asked] = known

@@ -15,6 +15,7 @@ from uacproxy.ports import Flow, Log, Target
 from uacproxy.settings import Address, ListenAddress
 from uacproxy.sip.limits import LimitSettings
 from uacproxy.transport.addresses import (
+    FORGET_AFTER,
     LocalAddresses,
     canonical_address,
     family_of,
@@ -122,6 +123,7 @@ class SocketSet:
         self._linger = Linger(descriptor_of_all(reactor), shared)
         self._udp: dict[ListenAddress, UdpListener] = {}
         self._found: dict[Target, Flow] = {}  # UDP flows, by the target they were asked for
+        self._found_since = 0.0  # of several listeners the nearest may be another after a while
         self._tcp: list[ListenAddress] = []
 
     @property
@@ -249,6 +251,9 @@ class SocketSet:
         """
         if socket is not None:
             return self._flow_from(socket, target)
+        if len(self._udp) > 1 and self._addresses.seconds() - self._found_since > FORGET_AFTER:
+            self._found_since = self._addresses.seconds()
+            self._found.clear()
         known = self._found.get(target)
         if known is not None:
             return known
