@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
+
 from tests.support.world import CALLEE, CALLER, OTHER, World, answer, invite
 from uacproxy.proxy.route_mark import RouteMark
 from uacproxy.sip.message import Message
@@ -23,6 +27,50 @@ def marked() -> World:
     world = World(HIDING)
     world.wiring.route_mark = RouteMark([b"k" * 32])
     return world
+
+
+ANONYMISING = """
+from uacproxy.routing import Relay, request_route
+
+@request_route
+def main(ctx):
+    ctx.uac.hide_caller("untrusted keep:organization")
+    return Relay("sip:192.0.2.2")
+"""
+TELLING = b"P-Asserted-Identity: <sip:alice@a.example>\r\nUser-Agent: AlicePBX\r\n"
+NOBODY = b'"Anonymous" <sip:anonymous@anonymous.invalid>'
+
+
+def anonymous_call(callee_tag: bytes = b"bt1", from_: bytes = NOBODY) -> World:
+    """Return a world in which a caller who stays anonymous was answered."""
+    world = World(ANONYMISING)
+    world.wiring.route_mark = RouteMark([b"k" * 32])
+    world.receive(invite(from_=from_ + b";tag=at1", fields=TELLING + b"Privacy: id\r\n"))
+    world.receive(answer(world.last_to(CALLEE), 200, callee_tag), CALLEE)
+    return world
+
+
+def asked_by_callee(world: World, route: bytes, callee_tag: bytes = b"bt1") -> Message:
+    """Let the callee send a request by this Route, have it answered, and return what came back."""
+    sent = world.last_to(CALLEE)
+    asked = invite(
+        method=b"UPDATE",
+        uri=sent.addresses(b"contact")[0].uri,
+        branch=b"z9hG4bKback",
+        fields=b"Route: " + route + b"\r\n",
+        from_=b"<sip:bob@b.example>;tag=" + callee_tag,
+        to=NOBODY + b";tag=at1",
+    )
+    world.receive(asked.replace(b"192.0.2.1:5060;branch", b"192.0.2.2:5060;branch"), CALLEE)
+    back = world.last_to(CALLER)
+    if back.is_request:
+        telling = answer(back, 200, fields=TELLING)
+        world.receive(telling.replace(b"sip:bob@192.0.2.2", b"sip:alice@192.0.2.1"), CALLER)
+    return world.last_to(CALLEE)
+
+
+def names_alice(message: Message) -> bool:
+    return b"alice" in message.encode().lower()
 
 
 def later(method: bytes, final: Message, route: bytes) -> bytes:
@@ -130,3 +178,63 @@ def test_a_record_route_of_the_callees_that_cannot_be_read_costs_the_caller_noth
     world.receive(octets.replace(ours, b"Record-Route: <sip:x"), CALLEE)
     final = world.last_to(CALLER)
     assert (final.status, final.fields(RECORD_ROUTE)) == (200, sent.fields(RECORD_ROUTE))
+
+
+# -- and who it is that must not be known ----------------------------------------------
+
+
+def test_an_anonymous_caller_stays_so_in_its_answers() -> None:
+    world = anonymous_call()
+    told = asked_by_callee(world, world.last_to(CALLEE).need(b"record-route"))
+    assert (told.status, names_alice(told)) == (200, False)
+
+
+@pytest.mark.parametrize(
+    ("was", "altered"),
+    [
+        (rb";hide=[^;>]*", b""),
+        (rb"keep:organization", b"keep:contact+keep:organization+keep:p-asserted-identity"),
+        (rb";hide=[^;>]*", b";hide=trusted"),
+        (rb";ck=[^;>]*", b""),
+    ],
+)
+def test_a_callee_that_alters_what_hides_the_caller_is_of_no_dialog(
+    was: bytes, altered: bytes
+) -> None:
+    world = anonymous_call()
+    route = re.sub(was, altered, world.last_to(CALLEE).need(b"record-route"))
+    told = asked_by_callee(world, route)
+    assert (told.status, names_alice(told)) == (481, False)
+    assert world.counters.forged_routes == 1
+
+
+@pytest.mark.parametrize("ftag", [b"", b";ftag=bt1", b";ftag=at2"])
+def test_a_callee_that_passes_for_the_caller_learns_nothing(ftag: bytes) -> None:
+    world = anonymous_call()
+    route = world.last_to(CALLEE).need(b"record-route").replace(b";ftag=at1", ftag)
+    told = asked_by_callee(world, route)
+    assert (told.status, names_alice(told)) == (200, False)
+
+
+def test_a_callee_that_took_the_callers_tag_learns_nothing_from_answers() -> None:
+    world = anonymous_call(b"at1")
+    told = asked_by_callee(world, world.last_to(CALLEE).need(b"record-route"), b"at1")
+    assert (told.status, names_alice(told)) == (200, False)
+
+
+@pytest.mark.parametrize("from_", [NOBODY, b"<sip:alice@a.example>"])
+def test_a_callee_cannot_take_what_hides_the_caller_out_of_its_route(from_: bytes) -> None:
+    world = World(ANONYMISING)
+    world.wiring.route_mark = RouteMark([b"k" * 32])
+    begun = invite(from_=from_ + b";tag=at1", fields=TELLING + b"Privacy: id\r\n")
+    world.receive(begun)
+    stripped = world.last_to(CALLEE).branch_copy()
+    stripped.set(b"record-route", b"<sip:192.0.2.100:5060;lr>")
+    world.receive(answer(stripped, 200), CALLEE)
+    final = world.last_to(CALLER)
+    update = later(b"UPDATE", final, final.need(b"record-route")).replace(
+        b"Route: ", TELLING + b"Route: ", 1
+    )
+    world.receive(update)
+    told = world.last_to(CALLEE)
+    assert (told.method, names_alice(told)) == (b"UPDATE", False)

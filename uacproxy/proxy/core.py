@@ -147,17 +147,26 @@ class ProxyCore:
     def _take_route(self, scope: Scope) -> Uri | None:
         """Take our Route entry off; inside a dialog it has to be the one made for it.
 
+        It also says who sent the request.
+
         Raises:
             ParseError: (400) a malformed Route.
             PeerError: (481) the entry was made for another dialog, or by somebody else.
         """
         wiring = self._wiring
         own = take_own_route(scope.request, wiring.is_ours)
-        mark = wiring.route_mark
-        if own is None or mark is None or not scope.in_dialog or mark.fits(own, scope.received):
+        if own is None or not scope.in_dialog:
             return own
-        wiring.counters.forged_routes += 1
-        raise PeerError("of no dialog that began here", status=481)
+        mark = wiring.route_mark
+        if mark is None:
+            scope.toward_callee = direction(own, scope.received)
+            return own
+        toward_callee = mark.direction(own, scope.received)
+        if toward_callee is None:
+            wiring.counters.forged_routes += 1
+            raise PeerError("of no dialog that began here", status=481)
+        scope.toward_callee = toward_callee
+        return own
 
     def cancel_received(self, server: InviteServer, cancel: Message) -> None:
         """Hear that an INVITE was cancelled; the CANCEL has its 200 already."""
@@ -190,9 +199,7 @@ class ProxyCore:
 
     def _with_dialog(self, scope: Scope, own: Uri, then: Callable[[], None]) -> None:
         """Put CSeq and identities right by what our Route says, find the tracked dialog."""
-        request = scope.request
         wiring = self._wiring
-        scope.toward_callee = direction(own, request)
         scope.own_route = own
         self._hide(scope, own)
         auth = self._open_auth(scope, own)

@@ -101,7 +101,8 @@ def most_added(scope: Scope) -> int:
 def _params(wiring: Wiring, scope: Scope, shift: int, auth: bytes) -> list[tuple[bytes, bytes]]:
     params: list[tuple[bytes, bytes]] = []
     if wiring.route_mark is not None:
-        mark = wiring.route_mark.mark(scope.received.call_id, scope.received.from_.tag)
+        hidden = b"" if scope.hide is None else route_value(scope.hide)
+        mark = wiring.route_mark.mark(scope.received.call_id, scope.received.from_.tag, hidden)
         params.append((MARK_PARAM, mark))
     identities = scope.identities
     if identities is not None and wiring.stores and not scope.is_kept and not identities.is_empty:

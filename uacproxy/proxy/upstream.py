@@ -39,7 +39,8 @@ class Upstream:
         wiring = self._wiring
         scope = self._scope
         received = scope.received
-        if not scope.in_dialog and branch.scope.identities is not None and response.status < 300:
+        hides = branch.scope.identities is not None or branch.scope.hide is not None
+        if hides and not scope.in_dialog and response.status < 300:
             keep_record_route(response, branch.request, wiring.is_ours)
         if scope.from_changed or scope.to_changed:
             restore_response(
@@ -50,7 +51,7 @@ class Upstream:
                 scope.original_head(wiring.features.restore_from_avp),
                 scope.original_head(wiring.features.restore_to_avp),
             )
-        if scope.hide is not None and not scope.toward_callee:
+        if scope.hide is not None and _is_from_caller(scope):
             hide_caller(response, scope.hide, wiring.features.contact_seal)
         if branch.shift:
             restore_cseq(response, received)
@@ -68,3 +69,11 @@ class Upstream:
     def _respond(self, response: Message) -> None:
         self._wiring.counters.responses += 1
         self._server.respond(response)
+
+
+def _is_from_caller(scope: Scope) -> bool:
+    """Tell whether a response may be the caller's; a callee that took its tag cannot be told."""
+    if not scope.toward_callee:
+        return True
+    received = scope.received
+    return scope.in_dialog and received.from_.tag == received.to.tag
