@@ -319,3 +319,45 @@ def test_the_answers_of_ours_name_the_service() -> None:
     world = World(RELAY)
     world.receive(invite(uri=b"sip:bob@proxy.example"))
     assert world.last_to(CALLER).get(b"server") == b"uacproxy"
+
+
+THINKING = """
+from uacproxy.routing import Relay, branch_failure_route, branch_route, request_route
+
+class Thought:
+    def __await__(self):
+        yield self
+
+@request_route
+def main(ctx):
+    ctx.on_branch_failure("LATER")
+    if ctx.request.get("X-Branch"):
+        ctx.on_branch("FIRST")
+    return Relay("sip:b1@192.0.2.2", "sip:b2@192.0.2.3", parallel=True)
+
+@branch_route("FIRST")
+async def first(ctx):
+    if ctx["$rd"] == "192.0.2.2":
+        await Thought()
+        ctx.log.info("of {call} to {uri}", call=ctx.received.call_id, uri=ctx["$ou"])
+
+@branch_failure_route("LATER")
+async def later(ctx):
+    await Thought()
+    ctx.log.info("of {call} to {uri}", call=ctx.received.call_id, uri=ctx["$ou"])
+"""
+
+
+@pytest.mark.parametrize("fields", [b"", b"X-Branch: 1\r\n"])
+def test_a_route_still_thinking_when_another_branch_is_answered_reads_the_whole_request(
+    fields: bytes,
+) -> None:
+    world = World(THINKING)
+    world.receive(invite(fields=fields))
+    if not fields:
+        world.receive(answer(invited(world, CALLEE), 486), CALLEE)
+    world.receive(answer(invited(world, OTHER), 200), OTHER)
+    world.resume()
+    assert world.counters.script_errors == 0
+    assert world.log.lines == ["of call-1@a.example to sip:bob@192.0.2.2"]
+    assert responses_to(world, CALLER, b"INVITE") == [100, 200]

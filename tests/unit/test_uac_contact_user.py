@@ -56,6 +56,20 @@ def test_a_contact_that_cannot_be_read_is_removed(value: bytes) -> None:
     assert not message.has(CONTACT)
 
 
+@pytest.mark.parametrize("status", [180, 200, 400, 480, 486, 491, 603])
+def test_a_refusal_hides_the_contact_that_many_phones_put_there(status: int) -> None:
+    refusal = response(b"Contact: <sip:alice@h>")
+    refusal.status = status
+    assert hide_contact(refusal, None)
+    assert refusal.fields(CONTACT) == [b"<sip:anonymous@h>"]
+
+
+def test_a_485_keeps_the_addresses_to_choose_from() -> None:
+    ambiguous = response(b"Contact: <sip:alice@h>")
+    ambiguous.status = 485
+    assert not hide_contact(ambiguous, SEAL)
+
+
 def test_a_registration_and_a_redirection_keep_their_contacts() -> None:
     register = request(b"Contact: <sip:alice@h>")
     register.method = b"REGISTER"

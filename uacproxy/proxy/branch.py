@@ -197,6 +197,11 @@ class Branch(Wakeable):
                 self._template.push(ROUTE, route)
         return way
 
+    @property
+    def was_sent(self) -> bool:
+        """Tell whether the request has left, be it to the first target only."""
+        return self._client is not None
+
     def send_elsewhere(self, next_hop: bytes) -> None:
         """Hear that a branch route chose another next hop, or edited the Request-URI."""
         self.next_hop = next_hop

@@ -211,14 +211,22 @@ class ResponseContext:
         if self.finished and self.scope.received.method != b"INVITE":
             return
         first = not self.finished
+        read_on = False
         if first:
+            read_on = self._is_read_on()
             self.finished = True
             self._cancel_others(branch, [_ELSEWHERE])
         if branch.credentials or branch.ahead:
             answers_heard(self._wiring, response, branch.credentials, branch.ahead, branch.target)
         self._upstream.pass_up(branch, response)
         if first:
-            self._let_go(branch)
+            self._let_go(None if read_on else branch)
+
+    def _is_read_on(self) -> bool:
+        """Tell whether a route that is still thinking, or a look-up, may read the request yet."""
+        if self._deciding:
+            return True
+        return any(not branch.over and not branch.was_sent for branch in self._branches)
 
     def _let_go(self, winner: Branch | None) -> None:
         """Forget what is of no use behind a final response; no cycle is left for a collector.

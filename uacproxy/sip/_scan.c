@@ -776,8 +776,12 @@ decisive(const char *at, const char *end, int is_response, const char **begin)
             *begin = stop = at + (at[3] == ':' ? 4 : 5);
             while (stop < end && !is_one_of(*stop, "@<>;, \t\r\n"))
                 stop++;
-            if (stop == end || *stop != '@')
+            if (stop == end)
+                return NULL;
+            if (*stop != '@') {
+                at = stop; /* whatever begins in between ends here too */
                 continue;
+            }
         }
         if (stop > *begin)
             return stop;

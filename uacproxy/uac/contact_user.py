@@ -27,6 +27,7 @@ from uacproxy.uac.seal import Seal
 PARAM: Final = b"cuser"  # of the Contact URI
 ANONYMOUS_USER: Final = b"anonymous"
 
+_AMBIGUOUS: Final = 485
 _BOUND_TO: Final = b"contact user"
 _INSTANCE: Final = b"+sip.instance"  # RFC 5626: names the device
 
@@ -57,15 +58,18 @@ class ContactSeal:
 def hide_contact(message: Message, seal: ContactSeal | None) -> bool:
     """Take display name, user and device out of Contact; tell whether that changed it.
 
-    A REGISTER and a redirection keep theirs: those addresses are meant to be used. A
-    Contact that cannot be read is removed, so that it hides nothing.
+    A REGISTER, a redirection and a 485 keep theirs: those addresses are meant to be used. In
+    other refusals Contact says nothing (RFC 3261 20), but many phones write it. A Contact
+    that cannot be read is removed, so that it hides nothing.
 
     Args:
         message: a request or response of the hidden side, the copy that goes on.
         seal: puts the user where ``reveal_contact`` finds it. None: it is gone, and
             requests of the other side arrive with the user ``anonymous``.
     """
-    if CONTACT not in message.names or message.method == b"REGISTER" or message.status >= 300:
+    if CONTACT not in message.names or message.method == b"REGISTER":
+        return False
+    if 300 <= message.status < 400 or message.status == _AMBIGUOUS:
         return False
     try:
         before = message.addresses(CONTACT)
