@@ -238,3 +238,23 @@ def test_a_callee_cannot_take_what_hides_the_caller_out_of_its_route(from_: byte
     world.receive(update)
     told = world.last_to(CALLEE)
     assert (told.method, names_alice(told)) == (b"UPDATE", False)
+
+
+def test_a_callee_without_a_tag_is_in_a_dialog_all_the_same_and_learns_nothing() -> None:
+    world = anonymous_call(b"")  # a peer of RFC 2543, or one that looks like it
+    final = world.last_to(CALLER)
+    assert (final.status, final.to.tag) == (200, b"")
+    for method in (b"ACK", b"UPDATE"):
+        sent = later(method, final, final.need(b"record-route"))
+        sent = sent.replace(b"z9hG4bKlater", b"z9hG4bK" + method)
+        world.receive(sent.replace(b"Route: ", TELLING + b"Route: ", 1))
+        told = world.last_to(CALLEE)
+        assert (told.method, names_alice(told), told.has(b"record-route")) == (method, False, False)
+
+
+def test_a_route_of_ours_alone_makes_no_dialog_of_a_request_without_a_tag() -> None:
+    world = marked()
+    forged = b"Route: <sip:192.0.2.100;lr;ftag=at1;ck=0123456789abcdef>\r\n"
+    world.receive(invite(fields=forged))
+    assert world.last_to(CALLEE).from_.raw == b'"Trunk" <sip:7@trunk.example>;tag=at1'
+    assert world.last_to(CALLEE).has(b"record-route")

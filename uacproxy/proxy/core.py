@@ -155,13 +155,17 @@ class ProxyCore:
         """
         wiring = self._wiring
         own = take_own_route(scope.request, wiring.is_ours)
-        if own is None or not scope.in_dialog:
-            return own
+        if own is None:
+            return None
         mark = wiring.route_mark
         if mark is None:
-            scope.toward_callee = direction(own, scope.received)
+            if scope.in_dialog:
+                scope.toward_callee = direction(own, scope.received)
             return own
         toward_callee = mark.direction(own, scope.received)
+        if not scope.in_dialog:  # unless the callee, of RFC 2543, has no tag (12.1.2)
+            scope.in_dialog = toward_callee is True
+            return own
         if toward_callee is None:
             wiring.counters.forged_routes += 1
             raise PeerError("of no dialog that began here", status=481)
