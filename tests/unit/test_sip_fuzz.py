@@ -5,7 +5,9 @@ The torture messages and some ordinary ones are broken at random, always in the 
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -15,10 +17,11 @@ from tests.support.log import KeptLog
 from tests.support.world import HERE, answer, invite
 from tests.unit.test_sip_property import look_everywhere
 from uacproxy.counters import TransportCounters
+from uacproxy.errors import ParseError
 from uacproxy.sip.framing import PING, Framer, StreamBroken
 from uacproxy.sip.limits import LimitSettings
 from uacproxy.sip.message import Message
-from uacproxy.sip.parse import MalformedMessage, parse_message
+from uacproxy.sip.parse import MalformedMessage, check_required, parse_message
 from uacproxy.testing.clock import SteppingClock
 from uacproxy.testing.loopback import Network
 from uacproxy.transport.inbound import Inbound
@@ -169,3 +172,21 @@ def test_ten_million_fuzzed_octets_are_cut_alike_in_one_chunk_and_octet_by_octet
                 look_everywhere(error.message or parse_message(invite()))
             messages += frame != PING
     assert min(messages, keep_alives, breaks) > 500
+
+
+def test_no_broken_message_is_left_to_the_collector_which_never_comes_under_load() -> None:
+    no_lengths = [
+        invite().replace(b"Content-Length: 0", b"Content-Length: " + length)
+        for length in (b"-1", b"", b"x", b"99999999999", b"1, 2")
+    ]
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        for octets in [*no_lengths, *seeds()]:
+            with suppress(ParseError):
+                check_required(parse_message(octets))
+            assert gc.collect() == 0, octets
+    finally:
+        gc.enable()
+        gc.unfreeze()

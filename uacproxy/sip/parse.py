@@ -296,8 +296,8 @@ def _read_body(message: Message, octets: bytes, begin: int) -> ParseError | None
         return None
     try:
         length = parse_number(value_of(message.lines[at]), field=CONTENT_LENGTH)
-    except ParseError as error:
-        return error
+    except ParseError as error:  # which knows where it was raised: kept, it makes a cycle
+        return ParseError(error.why, field=error.field)
     if length > len(octets) - begin:
         return ParseError("body shorter than Content-Length", field=CONTENT_LENGTH)
     if length:
