@@ -9,8 +9,9 @@ neither side's own lateness counts. Of each call six messages pass through: INVI
 ACK, BYE and its 200. A message whose ``sendto`` lasted, because this process lost the core
 meanwhile, is left out.
 
-The file has ``messages`` (what, ns of the epoch when it was sent, ns it took), and counts of
-calls, answers and what was left out.
+The file has ``messages`` (what, ns of the epoch when it was sent, ns it took), counts of calls,
+answers and what was left out, and of each status by which a call was refused. Nothing is sent
+again, so a call that was neither answered nor refused lost a datagram.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import struct
 import sys
 import time
 from pathlib import Path
+from random import Random
 from typing import Final
 
 from bench.messages import build_answer, build_answers, build_request, fields_of
@@ -46,9 +48,11 @@ class Prober:
         self._sent: dict[tuple[bytes, bytes], tuple[int, bool]] = {}  # when (ns); is it sound
         self.messages: list[tuple[str, int, int]] = []
         self.calls = self.answered = self.left_out = 0
+        self.refused: dict[str, int] = {}  # calls, by status
 
     def run(self, rate: float, secs: float) -> None:
-        """Make calls at an even pace."""
+        """Make calls, at a pace that keeps step with no beat of anybody's."""
+        random = Random(4242)
         began = time.monotonic()
         due, until = began, began + secs
         while (now := time.monotonic()) < until + LINGER:
@@ -56,7 +60,7 @@ class Prober:
                 self.calls += 1
                 invite = build_request(b"INVITE", self.calls, CALLER, user=USER)
                 self._send(self._caller, invite, b"INVITE")
-                due += 1 / rate
+                due += random.uniform(0.5, 1.5) / rate
             wait = (due if due < until else until + LINGER) - time.monotonic()
             ready, _, _ = select.select([self._caller, self._callee], [], [], max(0.0, wait))
             for each in ready:
@@ -76,6 +80,9 @@ class Prober:
             return
         if what == b"200" and b"BYE" in fields_of(message, b"CSeq"):
             what = b"200 of BYE"
+        if b"300" <= what <= b"699":
+            self._refused(message, what)
+            return
         sent = self._sent.pop((call_id(message), what), None)
         if sent is None:
             return  # it came again
@@ -85,6 +92,16 @@ class Prober:
         else:
             self.left_out += 1
         self._follow(what, message)
+
+    def _refused(self, refusal: bytes, status: bytes) -> None:
+        """Take a final refusal of an INVITE, and acknowledge it (RFC 3261 17.1.1.3)."""
+        number = int(call_id(refusal).partition(b"-")[0])
+        if self._sent.pop((call_id(refusal), b"INVITE"), None) is not None:
+            self.refused[status.decode()] = self.refused.get(status.decode(), 0) + 1
+        ack = build_request(b"ACK", number, CALLER, user=USER)
+        for name in (b"Via", b"To"):
+            ack = ack.replace(fields_of(ack, name), fields_of(refusal, name))
+        self._caller.sendto(ack, self._proxy)
 
     def _follow(self, what: bytes, message: bytes) -> None:
         number = int(call_id(message).partition(b"-")[0])
@@ -141,6 +158,7 @@ def main() -> int:
         "calls": prober.calls,
         "answered": prober.answered,
         "left_out": prober.left_out,
+        "refused": prober.refused,
         "messages": prober.messages,
     }
     Path(arguments.json).write_text(json.dumps(found))

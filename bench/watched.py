@@ -1,10 +1,11 @@
-"""uacproxy under ``twistd``, saying when the collector of cycles and the store were at work.
+"""uacproxy under ``twistd``, saying when the collector, the store and the timers were at work.
 
     python -m bench.watched FILE -n --pidfile= uacproxy --config INI
 
 At its end it writes a JSON object to FILE: ``collections``, each with its begin and end (ns of
-the epoch) and its generation, and ``flushes``, begin and end of what the reactor's thread does to
-hand a batch over and what the store's thread does to write it.
+the epoch) and its generation; ``flushes``, begin and end of what the reactor's thread does to
+hand a batch over and what the store's thread does to write it; ``beats``, in which transactions'
+timers run; and ``sweeps``, in which what ended is forgotten.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 from twisted.scripts.twistd import run
 
+from uacproxy.app import Application
 from uacproxy.store.sqlite_file import SqliteFile
 from uacproxy.store.write_behind import WriteBehind
 
@@ -34,6 +36,8 @@ class Watch:
     def __init__(self) -> None:
         self.collections: list[Span] = []
         self.flushes: list[Span] = []
+        self.beats: list[Span] = []
+        self.sweeps: list[Span] = []
         self._began = 0
 
     def collecting(self, phase: str, about: dict[str, int]) -> None:
@@ -43,8 +47,8 @@ class Watch:
         else:
             self.collections.append((self._began, time.time_ns(), about["generation"]))
 
-    def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function that is timed as a flush."""
+    def timed(self, spans: list[Span], function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function whose calls are noted."""
 
         @functools.wraps(function)
         def call(*arguments: Any) -> Any:
@@ -52,13 +56,14 @@ class Watch:
             try:
                 return function(*arguments)
             finally:
-                self.flushes.append((began, time.time_ns(), 0))
+                spans.append((began, time.time_ns(), 0))
 
         return call
 
     def write(self, file: Path) -> None:
         """Write it down."""
-        file.write_text(json.dumps({"collections": self.collections, "flushes": self.flushes}))
+        spans = {name: kept for name, kept in vars(self).items() if not name.startswith("_")}
+        file.write_text(json.dumps(spans))
 
 
 def main() -> None:
@@ -66,8 +71,13 @@ def main() -> None:
     watch = Watch()
     atexit.register(watch.write, Path(sys.argv.pop(1)).absolute())
     gc.callbacks.append(watch.collecting)
-    for owner, name in ((WriteBehind, "_flush"), (SqliteFile, "write")):
-        setattr(owner, name, watch.timed(getattr(owner, name)))
+    for owner, name, spans in (
+        (WriteBehind, "_flush", watch.flushes),
+        (SqliteFile, "write", watch.flushes),
+        (Application, "_beat", watch.beats),
+        (Application, "_sweep", watch.sweeps),
+    ):
+        setattr(owner, name, watch.timed(spans, getattr(owner, name)))
     twistd: Callable[[], None] = run
     twistd()
 

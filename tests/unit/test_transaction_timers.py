@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from tests.support.transactions import Ports, request
 from uacproxy.ports import Clock, Timer
 from uacproxy.transaction.invite_client import InviteClient
-from uacproxy.transaction.timers import BEAT, LATEST, MOST_QUEUES, NEVER, BeatClock, TimerValues
+from uacproxy.transaction.timers import (
+    BEAT,
+    LATEST,
+    MOST_QUEUES,
+    NEVER,
+    SLICE,
+    BeatClock,
+    TimerValues,
+)
 from uacproxy.transaction.vocabulary import Input, Notice
 
 TABLE_4 = [
@@ -325,6 +333,36 @@ def test_it_runs_what_a_list_of_all_calls_would_run(steps: list[tuple[str, float
                 del due[which]
         assert bench.clock.pending == len(due)
         assert {which for which, timer in enumerate(timers) if timer.active()} == set(due)
+
+
+def test_a_beat_that_lasts_leaves_the_rest_to_one_that_is_wanted_at_once() -> None:
+    bench = Bench()
+    clock = bench.clock
+    many = 1000
+    ran: list[tuple[float, int]] = []
+    for delay in (5.0, 32.0):
+        clock.callLater(delay, str)  # the second of a delay has a queue
+
+    def lasts(delay: float, number: int) -> None:
+        ran.append((delay, number))
+        bench.now += SLICE / 100
+
+    for number in range(many):
+        for delay in (5.0, 32.0):
+            clock.callLater(delay, lasts, delay, number)
+    bench.beat_at(bench.now + 32.1)  # a beat for them may be half a second later
+    assert 100 <= len(ran) < 200
+    turns = 1
+    while clock.next_beat_in(1.0) == 0.0:
+        clock.beat()
+        turns += 1
+        if turns == 2:
+            assert {delay for delay, _ in ran} == {5.0, 32.0}  # none waits for the other
+    assert (clock.pending, len(ran)) == (0, 2 * many)
+    for delay in (5.0, 32.0):
+        numbers = [number for one, number in ran if one == delay]
+        assert numbers == list(range(many))
+    assert bench.errors == []
 
 
 def test_a_transaction_on_a_beat_clock_sends_again_and_gives_up_once() -> None:

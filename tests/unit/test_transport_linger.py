@@ -5,24 +5,24 @@ from __future__ import annotations
 import select
 import socket
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-from uacproxy.transport import linger as module
 from uacproxy.transport.linger import Linger
 
 DOZEN = 12
-FOR_EVER = 100_000  # datagrams
+FOR_EVER = 100_000  # datagrams, ms
 
 
 class CountedPoll:
-    """A poll object that counts how often it is asked."""
+    """What a reactor waits on, which counts how often it is asked."""
 
-    def __init__(self, real: select.poll) -> None:
+    def __init__(self, real: select.epoll) -> None:
         self.asked = 0
         self._real = real
 
-    def poll(self, patience: int) -> list[tuple[int, int]]:
+    def poll(self, patience: float) -> list[tuple[int, int]]:
         self.asked += 1
         return self._real.poll(patience)
 
@@ -30,13 +30,18 @@ class CountedPoll:
 class Wires:
     """Two sockets to be read, and one that stands for all else a reactor watches."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, dense: float = 10.0, stay: float = 5.0, patience: int = 1, is_shared: bool = False
+    ) -> None:
         self.pairs = [socket.socketpair(type=socket.SOCK_DGRAM) for _ in range(3)]
         self.others = select.epoll()
         for _, near in self.pairs:
             near.setblocking(False)
             self.others.register(near, select.EPOLLIN)  # as the reactor does with ours too
-        self.linger = Linger(self.others.fileno())
+        self.counted = CountedPoll(self.others)
+        shared: Any = self.counted if is_shared else None
+        figures = {"dense": dense, "stay": stay}
+        self.linger = Linger(self.others.fileno(), shared, patience=patience, **figures)
         self.read: list[tuple[int, bytes]] = []
         self.told: Callable[[], None] = lambda: None
         self.linger.add(self.near(0).fileno(), lambda: self.take(0))
@@ -65,18 +70,23 @@ class Wires:
 
 
 @pytest.fixture
-def wires(monkeypatch: pytest.MonkeyPatch) -> Iterator[Wires]:
-    monkeypatch.setattr(module, "DENSE", 10.0)
-    monkeypatch.setattr(module, "STAY", 5.0)
-    made = Wires()
-    made.linger.read_on()  # the first wake-up after a pause
-    yield made
-    made.close()
+def make() -> Iterator[Callable[..., Wires]]:
+    made: list[Wires] = []
+
+    def make(**figures: Any) -> Wires:
+        wires = Wires(**figures)
+        wires.linger.read_on()  # the first wake-up after a pause
+        made.append(wires)
+        return wires
+
+    yield make
+    for wires in made:
+        wires.close()
 
 
-pytestmark = pytest.mark.skipif(
-    module.__file__.endswith(".so"), reason="a compiled module's figures cannot be changed"
-)
+@pytest.fixture
+def wires(make: Callable[..., Wires]) -> Wires:
+    return make()
 
 
 def test_what_comes_next_is_read_on_every_socket(wires: Wires) -> None:
@@ -93,30 +103,28 @@ def test_what_is_there_already_is_read_one_after_the_other(wires: Wires) -> None
     assert len(wires.read) == DOZEN
 
 
+@pytest.mark.parametrize("is_shared", [False, True])
 def test_anything_else_of_the_reactor_ends_it_at_once(
-    wires: Wires, monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., Wires], is_shared: bool
 ) -> None:
-    monkeypatch.setattr(module, "PATIENCE", 60_000)
-    counted = CountedPoll(wires.linger._ready)
-    monkeypatch.setattr(wires.linger, "_ready", counted)
+    wires = make(patience=FOR_EVER, is_shared=is_shared)
     wires.send(0, b"one")
     wires.send(2, b"else")
-    wires.wake_up(0)  # would wait for a minute
-    assert (wires.read, counted.asked) == ([(0, b"one")], 1)
+    wires.wake_up(0)  # would wait for a minute and more
+    assert wires.read == [(0, b"one")]
+    assert wires.counted.asked == int(is_shared)
 
 
-def test_the_others_are_not_kept_waiting_for_ever(
-    wires: Wires, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "STAY", 0.01)
+def test_the_others_are_not_kept_waiting_for_ever(make: Callable[..., Wires]) -> None:
+    wires = make(stay=0.01)
     wires.send(0, b"flood")
     wires.told = lambda: wires.send(0, b"flood") if len(wires.read) < FOR_EVER else None
     wires.wake_up(0)
     assert 1 < len(wires.read) < FOR_EVER
 
 
-def test_where_traffic_is_thin_nobody_waits(wires: Wires, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "DENSE", 0.0)
+def test_where_traffic_is_thin_nobody_waits(make: Callable[..., Wires]) -> None:
+    wires = make(dense=0.0)
     wires.send(0, b"one")
     wires.send(0, b"two")
     wires.wake_up(0)

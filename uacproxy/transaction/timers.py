@@ -28,6 +28,8 @@ NEVER: Final = -1.0
 BEAT: Final = 0.02  # s: beats are at multiples of it, so that one does for many timers
 LATE: Final = 0.04  # of its delay, that a timer may be late, where that is more than a beat
 LATEST: Final = 0.5  # s
+SLICE: Final = 0.001  # s, that a beat lasts before messages have their turn again
+ASKED_EVERY: Final = 32  # calls, how long it has lasted
 
 MOST_QUEUES: Final = 64
 MOST_SEEN: Final = 256  # delays asked for once, remembered in case they come again
@@ -177,6 +179,7 @@ class _Queue(_Row):
             live = timer.active()
             if live and timer.due > now:
                 break
+            self.timers[self.head] = _GONE  # freed one by one: half a million at once take 20 ms
             self.head += 1
             if live:
                 return timer
@@ -191,6 +194,7 @@ class _Queue(_Row):
             timer = self.timers[self.head]
             if timer.active():
                 return timer.due
+            self.timers[self.head] = _GONE
             self.head += 1
             self.dead -= 1
         return math.inf
@@ -238,6 +242,11 @@ class _Heap(_Row):
         return math.inf
 
 
+_GONE: Final = BeatTimer(0.0, _Call(len, ()), 0, _Heap())
+_GONE.cancel()
+"""In the place of those that were taken from a queue."""
+
+
 @final
 class BeatClock:
     """A ``ports.Clock`` whose calls run at the first beat after they are due, never before.
@@ -247,7 +256,9 @@ class BeatClock:
     they were set; among different delays there is no order.
 
     A call may be late by ``LATE`` of its delay, at most ``LATEST``, at least a beat: so few
-    beats are needed while little happens, and none while nothing is waited for.
+    beats are needed while little happens, and none while nothing is waited for. What so becomes
+    due together is not done together: after ``SLICE`` the rest waits for the next beat, which
+    is wanted at once.
 
     Args:
         now: monotonic time, s.
@@ -264,6 +275,8 @@ class BeatClock:
         self._seen: set[float] = set()
         self._soon = _Queue(BEAT)  # no delay: at the next beat
         self._odd = _Heap()
+        self._first = 0  # of the queues, in the next beat
+        self._is_cut = False  # calls were left over by the last one
 
     def seconds(self) -> float:
         """Return the current time, s."""
@@ -335,6 +348,9 @@ class BeatClock:
         From then on whoever asked is told where one is wanted earlier.
         """
         now = self._now()
+        if self._is_cut:
+            self._beat_at = now
+            return 0.0
         by = now + most
         by = min(by, self._soon.next_due() + BEAT, self._odd.next_due() + BEAT)
         for queue in self._queues.values():
@@ -343,21 +359,37 @@ class BeatClock:
         return max(0.0, self._beat_at - now)
 
     def beat(self) -> None:
-        """Run all that is due."""
+        """Run what is due, as much of it as ``SLICE`` allows; ``next_beat_in`` tells of a rest."""
         now = self._now()
+        until = now + SLICE
+        self._is_cut = False
         soon = self._soon
         if soon.timers:
             self._soon = _Queue(BEAT)
-            self._run_due(soon, math.inf)
-        self._run_due(self._odd, now)  # first: a delay's first call is in here
-        for queue in list(self._queues.values()):
-            self._run_due(queue, now)
+            self._run_due(soon, math.inf, math.inf)
+        self._run_due(self._odd, now, until)  # first: a delay's first call is in here
+        queues = list(self._queues.values())
+        first = self._first
+        for index in range(len(queues)):
+            at = (first + index) % len(queues)
+            self._run_due(queues[at], now, until)
+            if self._is_cut:
+                self._first = at + 1  # the others first, the next time
+                break
 
-    def _run_due(self, row: _Row, now: float) -> None:
+    def _run_due(self, row: _Row, now: float, until: float) -> None:
+        """Run what was due by ``now``; whether anything is left at ``until`` is noted."""
+        count = 0
         while True:
+            if count == ASKED_EVERY:
+                count = 0
+                if self._now() >= until:
+                    self._is_cut = True
+                    break
             timer = row.take_due(now)
             if timer is None:
                 break
+            count += 1
             try:
                 timer.run()
             except Exception as error:  # noqa: BLE001  (one callee must not stop the others)

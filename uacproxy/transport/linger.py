@@ -26,14 +26,28 @@ PATIENCE: Final = 1  # ms without a datagram after which nothing is waited for
 class Linger:
     """The UDP sockets of one service, and the descriptor that tells of all else."""
 
-    def __init__(self, others: int, shared: select.epoll | None = None) -> None:
+    def __init__(
+        self,
+        others: int,
+        shared: select.epoll | None = None,
+        *,
+        dense: float = DENSE,
+        stay: float = STAY,
+        patience: int = PATIENCE,
+    ) -> None:
         """Begin without sockets.
 
         Args:
             others: a descriptor that is ready to read when anything is that the reactor
                 watches; -1: there is none, and nobody lingers.
             shared: what the reactor waits on, if the sockets are shared with other processes.
+            dense: s between two wake-ups, below which waiting pays.
+            stay: s that the reactor's other work waits at most.
+            patience: ms without a datagram after which nothing is waited for.
         """
+        self._dense = dense
+        self._stay = stay
+        self._patience = patience
         self._others = others
         self._shared = shared
         self._reads: dict[int, Callable[[], None]] = {}
@@ -57,16 +71,17 @@ class Linger:
     def read_on(self) -> None:
         """Read what comes next, if traffic is dense; to be called after a read."""
         now = time.monotonic()
-        is_dense = now < self._last + DENSE
+        is_dense = now < self._last + self._dense
         self._last = now
         if not is_dense or not self._reads:
             return
-        end = now + STAY
+        end = now + self._stay
         reads = self._reads
+        patience = self._patience
         while now < end:
             has_read = False
             shared = self._shared
-            ready = self._ready.poll(PATIENCE) if shared is None else shared.poll(PATIENCE / 1000)
+            ready = self._ready.poll(patience) if shared is None else shared.poll(patience / 1000)
             for descriptor, _ in ready:
                 read = reads.get(descriptor)
                 if read is not None:
