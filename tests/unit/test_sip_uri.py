@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from uacproxy.errors import ParseError
@@ -235,6 +235,7 @@ ANY = st.one_of(st.binary(max_size=40), st.lists(PART, max_size=12).map(b"".join
 
 
 @given(ANY)
+@example(b"sip:a?%41=b")
 def test_any_octets_are_a_uri_or_an_error(raw: bytes) -> None:
     try:
         uri = parse_uri(raw)

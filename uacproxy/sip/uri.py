@@ -300,7 +300,7 @@ def _header_identity(headers: bytes) -> list[tuple[bytes, bytes]]:
     pairs = []
     for part in headers.split(b"&"):
         name, _, value = part.partition(b"=")
-        pairs.append((name.lower(), unescape(value)))
+        pairs.append((unescape(name).lower(), unescape(value)))
     return sorted(pairs)
 
 
