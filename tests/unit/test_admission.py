@@ -150,6 +150,16 @@ def test_responses_and_what_we_sent_to_ourselves_are_never_refused() -> None:
     assert bench.give(octets("INVITE"), flow=bench.ours) == (2, 0)
 
 
+@pytest.mark.parametrize("remote", [("fe80::1%eth0", 5070), ("fe80::1", 5070)])
+def test_a_refusal_at_sight_says_where_the_request_came_from(remote: tuple[str, int]) -> None:
+    bench = Bench()
+    bench.late(50)
+    bench.flow.remote = remote
+    bench.burst(octets("INVITE").replace(b";branch", b";rport;branch"))
+    [refusal] = bench.sent
+    assert b";rport=5070;" in refusal and b";received=fe80::1\r\n" in refusal
+
+
 def test_a_retransmission_of_what_was_admitted_reaches_its_transaction() -> None:
     bench = Bench()
     bench.late(50)

@@ -40,6 +40,16 @@ def knots(count: int) -> weakref.ref[Knot]:
     return weakref.ref(made[-1])
 
 
+def test_what_has_been_loaded_is_looked_at_once_and_set_aside() -> None:
+    last = knots(10)
+    made = Collector(lambda: 0)
+    made.start()
+    set_aside = gc.get_freeze_count()
+    made.stop()
+    assert last() is None
+    assert set_aside > 10_000  # of Python itself
+
+
 def test_nothing_is_collected_by_itself(service: Service) -> None:
     last = knots(60_000)
     assert last() is not None

@@ -170,6 +170,11 @@ def test_gauges_tell_of_the_second_before_the_beat() -> None:
     assert gauges["overload.active"] == 1
     assert 0.45 < gauges["overload.admitted_share"] < 0.55
     assert gauges["overload.delay"] == 0.15
+    bench.queue.seen(1.25 * DELAY, 0.0)
+    for _ in range(2):
+        bench.refused()
+        bench.overload.beat()
+        assert 0.7 < bench.overload.gauges()["overload.admitted_share"] < 0.8
     bench.last(0.1, 0.0)
     bench.overload.beat()
     assert bench.overload.gauges()["overload.admitted_share"] == 1.0

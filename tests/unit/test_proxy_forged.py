@@ -189,6 +189,13 @@ def test_an_anonymous_caller_stays_so_in_its_answers() -> None:
     assert (told.status, names_alice(told)) == (200, False)
 
 
+def test_a_restart_with_a_new_key_before_the_old_one_knows_who_is_hidden() -> None:
+    world = anonymous_call()
+    world.wiring.route_mark = RouteMark([b"n" * 32, b"k" * 32])
+    told = asked_by_callee(world, world.last_to(CALLEE).need(b"record-route"))
+    assert (told.status, names_alice(told)) == (200, False)
+
+
 @pytest.mark.parametrize(
     ("was", "altered"),
     [

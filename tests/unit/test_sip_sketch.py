@@ -70,6 +70,7 @@ def test_a_refusal_at_sight_is_the_one_made_at_length(octets: bytes) -> None:
         PLAIN.replace(b"INVITE", b"CANCEL"),
         b"SIP/2.0 200 OK" + PLAIN[PLAIN.find(b"\r\n") :],
         PLAIN.replace(b"Max-Forwards: ", b"Max-Forwards:\r\n "),
+        PLAIN.replace(b"Max-Forwards: ", b"Max-Forwards:\r\n\t"),
         PLAIN.replace(b"Call-ID: 1\r\n", b""),
         PLAIN.replace(b"Call-ID: 1\r\n", b"Call-ID: 1\r\nCall-ID: 2\r\n"),
         PLAIN.replace(b"Call-ID: 1", b"Call-ID: 1\nX: y"),
