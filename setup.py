@@ -57,7 +57,6 @@ CORE = (
     "uacproxy/transport/own_names.py",
     "uacproxy/transport/own_uris.py",
     "uacproxy/transport/post.py",
-    "uacproxy/transport/read_turn.py",
     "uacproxy/transport/shared_wire.py",
     "uacproxy/transport/wire.py",
 )

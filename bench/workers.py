@@ -4,9 +4,11 @@ W1 by Record-Route, state in SQLite for both. One worker is pinned to core 0, tw
 cores; SIPp runs on both cores in either case, at ``nice -n 19``, so it gets what the workers
 leave. Two ways to look at it:
 
-- capacity: at one moderate rate, CPU a call of the busiest process, which is the one whose core is
-  full first; 1 over that is what the cores could do if nobody else used them. This counts all
-  that workers cost (hand-over, wake-ups for nothing, an uneven share), and not the load.
+- capacity: CPU a call of the busiest process, which is the one whose core is full first; 1 over
+  that is what the cores could do if nobody else used them. This counts all that workers cost
+  (hand-over, wake-ups, an uneven share), and not the load. Two are measured at the same rate
+  as the one, where each has half as much to do and so less at a time for one wake-up, and at
+  twice the rate, where each has as much.
 - highest rate (``--highest``): the rate is raised until a call in a thousand fails or SIPp
   falls behind. On a machine of two cores SIPp has to live on what two workers leave, so
   this says less than the workers could do.
@@ -56,8 +58,20 @@ def measure_one(workers: int, rate: int) -> Result:
             before = {one: cpu([one])[2] for one in pids}
             found = load.measure(pid, WORKLOADS["w1"], rate, WARM, SECS)
             used = {one: cpu([one])[2] - before[one] for one in pids}
+            stats = counters(run)
+    handed = 100 * stats["transport.handed"] / stats["transport.received"]
     busiest = max(used.values()) / sum(used.values())
-    return {**found, "busiest": busiest, "us_busiest": found["us_per_call"] * busiest}
+    shares = {"busiest": busiest, "us_busiest": found["us_per_call"] * busiest}
+    return {**found, **shares, "handed_percent": handed}
+
+
+def counters(run: Path) -> Result:
+    """Ask a running service for its counters."""
+    door = ["--connect", f"unix:{run}/uacproxy.sock", "--json", "stats"]
+    words = [sys.executable, "-m", "uacproxy.uacctl", *door]
+    done = subprocess.run(words, check=True, capture_output=True, text=True, cwd=systems.ROOT)
+    result: Result = json.loads(done.stdout)
+    return result
 
 
 def measured(workers: int, rate: int) -> Result:
@@ -70,18 +84,24 @@ def measured(workers: int, rate: int) -> Result:
 
 def compare_capacity(rate: int, rounds: int) -> None:
     """Print CPU a call of one worker and of two, and the ratio of what they could do."""
-    ratios = []
+    ratios, evenly = [], []
     for number in range(1, rounds + 1):
-        one, two = measured(1, rate), measured(2, rate)
+        one, two, full = measured(1, rate), measured(2, rate), measured(2, 2 * rate)
         ratios.append(one["us_busiest"] / two["us_busiest"])
+        evenly.append(one["us_busiest"] / full["us_busiest"])
         print(
             f"round {number}, {rate} calls/s: one {one['us_per_call']:.0f} us a call, "
             f"two {two['us_per_call']:.0f} us, of which the busier {two['us_busiest']:.0f}: "
             f"{ratios[-1]:.2f} (failed {one['failed_percent']:.2f} and "
-            f"{two['failed_percent']:.2f} %)",
+            f"{two['failed_percent']:.2f} %, handed over {two['handed_percent']:.2f} of 100); "
+            f"two at {2 * rate} calls/s {full['us_per_call']:.0f} us, of which the busier "
+            f"{full['us_busiest']:.0f}: {evenly[-1]:.2f} (failed {full['failed_percent']:.2f} %)",
             flush=True,
         )
-    print(f"two workers could do {statistics.median(ratios):.2f} times what one could")
+    print(
+        f"two workers could do {statistics.median(ratios):.2f} times what one could, "
+        f"{statistics.median(evenly):.2f} times where each has as much to do as the one"
+    )
 
 
 def highest(workers: int, rate: int) -> float:

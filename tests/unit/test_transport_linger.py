@@ -15,33 +15,16 @@ DOZEN = 12
 FOR_EVER = 100_000  # datagrams, ms
 
 
-class CountedPoll:
-    """What a reactor waits on, which counts how often it is asked."""
-
-    def __init__(self, real: select.epoll) -> None:
-        self.asked = 0
-        self._real = real
-
-    def poll(self, patience: float) -> list[tuple[int, int]]:
-        self.asked += 1
-        return self._real.poll(patience)
-
-
 class Wires:
     """Two sockets to be read, and one that stands for all else a reactor watches."""
 
-    def __init__(
-        self, *, dense: float = 10.0, stay: float = 5.0, patience: int = 1, is_shared: bool = False
-    ) -> None:
+    def __init__(self, *, dense: float = 10.0, stay: float = 5.0, patience: int = 1) -> None:
         self.pairs = [socket.socketpair(type=socket.SOCK_DGRAM) for _ in range(3)]
         self.others = select.epoll()
         for _, near in self.pairs:
             near.setblocking(False)
             self.others.register(near, select.EPOLLIN)  # as the reactor does with ours too
-        self.counted = CountedPoll(self.others)
-        shared: Any = self.counted if is_shared else None
-        figures = {"dense": dense, "stay": stay}
-        self.linger = Linger(self.others.fileno(), shared, patience=patience, **figures)
+        self.linger = Linger(self.others.fileno(), dense=dense, stay=stay, patience=patience)
         self.read: list[tuple[int, bytes]] = []
         self.told: Callable[[], None] = lambda: None
         self.linger.add(self.near(0).fileno(), lambda: self.take(0))
@@ -103,16 +86,12 @@ def test_what_is_there_already_is_read_one_after_the_other(wires: Wires) -> None
     assert len(wires.read) == DOZEN
 
 
-@pytest.mark.parametrize("is_shared", [False, True])
-def test_anything_else_of_the_reactor_ends_it_at_once(
-    make: Callable[..., Wires], is_shared: bool
-) -> None:
-    wires = make(patience=FOR_EVER, is_shared=is_shared)
+def test_anything_else_of_the_reactor_ends_it_at_once(make: Callable[..., Wires]) -> None:
+    wires = make(patience=FOR_EVER)
     wires.send(0, b"one")
     wires.send(2, b"else")
     wires.wake_up(0)  # would wait for a minute and more
     assert wires.read == [(0, b"one")]
-    assert wires.counted.asked == int(is_shared)
 
 
 def test_the_others_are_not_kept_waiting_for_ever(make: Callable[..., Wires]) -> None:

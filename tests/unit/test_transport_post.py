@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import select
-import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
 
+from tests.support.free_ports import LOOPBACK
 from uacproxy.counters import TransportCounters
 from uacproxy.sip.owner import owner_of_token
-from uacproxy.transport.bind import DATAGRAM_BUFFER, enlarge
 from uacproxy.transport.letters import (
     MOST_HANDED,
     Kind,
@@ -24,7 +22,6 @@ from uacproxy.transport.letters import (
     write_letter,
 )
 from uacproxy.transport.post import MAX_WAITING, Pair, PlainPair, Post, make_inbox, open_pair
-from uacproxy.transport.read_turn import ReadTurn
 from uacproxy.transport.shared_wire import SharedWire
 from uacproxy.transport.wire import PlainWire, open_wire
 
@@ -41,10 +38,8 @@ class Office:
         pairs = [make_inbox() for _ in range(2)]
         for end in (end for pair in pairs for end in pair):
             stack.enter_context(end)
-        file = os.memfd_create("turn")
-        stack.callback(os.close, file)
-        self.read_turn = ReadTurn(file)
         written = [pair[1] for pair in pairs]
+        self.inboxes = [pair[0] for pair in pairs]
         self.posts = [
             Post(
                 number,
@@ -137,10 +132,10 @@ def test_a_datagram_of_another_worker_is_handed_over_with_where_it_came_from(
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer,
     ):
-        bound.bind(("127.0.0.1", 0))
+        bound.bind((LOOPBACK, 0))
         bound.setblocking(False)
-        peer.bind(("127.0.0.1", 0))
-        wire = SharedWire(make_wire(bound), office.posts[0], 3, office.read_turn)
+        peer.bind((LOOPBACK, 0))
+        wire = SharedWire(make_wire(bound), office.posts[0], 3)
         for number in range(20):
             peer.sendto(
                 b"OPTIONS sip:a SIP/2.0\r\nCall-ID: c%d\r\n\r\n" % number, bound.getsockname()
@@ -158,75 +153,48 @@ def test_a_datagram_of_another_worker_is_handed_over_with_where_it_came_from(
             assert wire.address(wire.unpacked(letter.place)) == peer.getsockname()
 
 
-@pytest.fixture
-def shared() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Yield a socket that two workers read, and a peer that is connected to it."""
+def test_an_error_of_the_socket_costs_nothing_that_was_read_before(office: Office) -> None:
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer,
     ):
-        bound.bind(("127.0.0.1", 0))
+        for end in (bound, peer):
+            end.bind((LOOPBACK, 0))
         bound.setblocking(False)
-        enlarge(bound, DATAGRAM_BUFFER)
-        peer.connect(bound.getsockname())
-        yield bound, peer
+        bound.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+        wire = SharedWire(open_wire(bound), office.posts[1], 0)
+        gone = peer.getsockname()
+        peer.close()
+        bound.sendto(b"to nobody", gone)
+        with pytest.raises(ConnectionRefusedError):
+            wire.receive([], [])
+        office.posts[1].put(0, Kind.FAILED)  # what is handed over next leaves at once
+        assert select.select([office.inboxes[0]], [], [], 0)[0]
 
 
-def of_the_second(number: int) -> bytes:
-    """Return a message of a call that belongs to the second of two workers."""
+def test_messages_of_a_call_stay_in_order_on_their_way_through_another_worker(
+    office: Office,
+) -> None:
     call_id = next(name for name in (b"a", b"b", b"c", b"d") if owner_of_token(name, 2) == 1)
-    return b"OPTIONS sip:a SIP/2.0\r\nCall-ID: %b\r\nCSeq: %d OPTIONS\r\n\r\n" % (call_id, number)
-
-
-def test_what_another_has_read_before_comes_first(
-    office: Office, shared: tuple[socket.socket, socket.socket]
-) -> None:
-    bound, peer = shared
-    wires = [SharedWire(open_wire(bound), post, 0, office.read_turn) for post in office.posts]
-    octets: list[bytes] = []
-    for number in (1, 2):
-        peer.send(of_the_second(number))
-        wires[number - 1].receive([] if number == 1 else octets, [])
-    assert octets == [of_the_second(1), of_the_second(2)]
-
-
-def test_an_error_of_the_socket_costs_nothing_that_was_handed_over(
-    office: Office, shared: tuple[socket.socket, socket.socket]
-) -> None:
-    bound, peer = shared
-    office.posts[0].put(1, Kind.DATAGRAM, octets=b"handed")
-    wire = SharedWire(open_wire(bound), office.posts[1], 0, office.read_turn)
-    bound.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
-    gone = peer.getsockname()
-    peer.close()
-    bound.sendto(b"to nobody", gone)
-    with pytest.raises(ConnectionRefusedError):
-        wire.receive([], [])
-    assert [letter.octets for letter in office.taken] == [b"handed"]
-
-
-def test_two_processes_that_read_one_socket_keep_the_order_of_a_call(
-    office: Office, shared: tuple[socket.socket, socket.socket]
-) -> None:
-    bound, peer = shared
-    wires = [SharedWire(open_wire(bound), post, 0, office.read_turn) for post in office.posts]
-    first = os.fork()
-    if not first:
-        try:
-            while True:  # until it is killed
-                select.select([bound], [], [])
-                wires[0].receive([], [])
-        finally:
-            os._exit(1)
-    seen: list[bytes] = []
-    sent = 0
-    try:
-        while len(seen) < MANY:
-            while sent < MANY and sent - len(seen) < 20:
-                peer.send(of_the_second(sent))
-                sent += 1
-            wires[1].receive(seen, [])
-    finally:
-        os.kill(first, signal.SIGKILL)
-        os.waitpid(first, 0)
-    assert seen == [of_the_second(number) for number in range(MANY)]
+    sent = [
+        b"OPTIONS sip:a SIP/2.0\r\nCall-ID: %b\r\nCSeq: %d OPTIONS\r\n\r\n" % (call_id, number)
+        for number in range(MANY)
+    ]
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer,
+    ):
+        bound.bind((LOOPBACK, 0))
+        bound.setblocking(False)
+        peer.connect(bound.getsockname())
+        wire = SharedWire(open_wire(bound), office.posts[0], 0)
+        for number, one in enumerate(sent):
+            peer.send(one)
+            if number % 7 == 6 or one is sent[-1]:
+                wire.receive([], [])
+            if number % 1999 == 0 or one is sent[-1]:  # the inbox is full before
+                office.posts[1].read()
+        while len(office.taken) < MANY:
+            office.turn()
+            office.posts[1].read()
+    assert [letter.octets for letter in office.taken] == sent

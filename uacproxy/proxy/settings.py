@@ -107,7 +107,7 @@ class SipSettings:
         1,
         low=1,
         high=64,
-        doc="Processes that share the listening sockets; about as many as there are processors "
+        doc="Processes that serve the same addresses; about as many as there are processors "
         "for them. Each call is in one of them. 1: a single process. More need a `[store]` that "
         "they can share.",
     )

@@ -732,15 +732,33 @@ digest(PyObject *self, PyObject *given)
 
 /* -- whose a message is ---------------------------------------------------------------- */
 
-static uint32_t crc_of[256];
+static PyObject *
+owner_named(const char *at, const char *end, long workers) /* see uacproxy.sip.token_hash */
+{
+    uint32_t hash = 0x811c9dc5u;
+    for (; at < end; at++)
+        hash = (hash ^ (unsigned char)*at) * 0x01000193u;
+    hash = (hash ^ hash >> 16) * 0x85ebca6bu;
+    hash = (hash ^ hash >> 13) * 0xc2b2ae35u;
+    return PyLong_FromLong((long)((hash ^ hash >> 16) % (uint32_t)workers));
+}
+
+PyDoc_STRVAR(token_owner_doc, "token_owner(token, workers)\n--\n\n"
+"See uacproxy.sip.owner.owner_of_token.");
 
 static PyObject *
-owner_named(const char *at, const char *end, long workers)
+token_owner(PyObject *self, PyObject *args)
 {
-    uint32_t crc = 0xffffffffu;
-    for (; at < end; at++)
-        crc = crc_of[(crc ^ (unsigned char)*at) & 0xff] ^ (crc >> 8);
-    return PyLong_FromLong((long)((crc ^ 0xffffffffu) % (uint32_t)workers));
+    PyObject *given;
+    long workers;
+    if (!PyArg_ParseTuple(args, "O!l", &PyBytes_Type, &given, &workers))
+        return NULL;
+    if (workers < 1) {
+        PyErr_SetString(PyExc_ValueError, "no workers");
+        return NULL;
+    }
+    const char *at = PyBytes_AS_STRING(given);
+    return owner_named(at, at + PyBytes_GET_SIZE(given), workers);
 }
 
 static int
@@ -883,6 +901,7 @@ static PyMethodDef functions[] = {
     {"uri", uri, METH_O, uri_doc},
     {"digest", digest, METH_O, digest_doc},
     {"owner", owner, METH_VARARGS, owner_doc},
+    {"token_owner", token_owner, METH_VARARGS, token_owner_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -912,11 +931,6 @@ PyInit__scan(void)
             kinds[c] |= ENDS; /* a parameter without quotes */
         if (kinds[c] & (TOKEN | WHITE) || c >= 0x80)
             kinds[c] |= DISPLAY;
-    }
-    for (uint32_t c = 0; c < 256; c++) {
-        crc_of[c] = c;
-        for (int bit = 0; bit < 8; bit++)
-            crc_of[c] = (crc_of[c] >> 1) ^ (crc_of[c] & 1 ? 0xedb88320u : 0);
     }
     empty = PyBytes_FromStringAndSize("", 0);
     return empty == NULL ? NULL : PyModule_Create(&module);

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from zlib import crc32
 
 from uacproxy.sip import scan
+from uacproxy.sip.token_hash import hash_of
 
 NOBODY: Final = -1
 
@@ -62,4 +62,5 @@ def find_owner(octets: bytes, workers: int) -> int:
 
 def owner_of_token(token: bytes, workers: int) -> int:
     """Return the worker that a Call-ID, or a token drawn by ``OwnTokens``, names."""
-    return crc32(token) % workers
+    found = scan.token_owner(token, workers)
+    return hash_of(token) % workers if found is None else found

@@ -55,12 +55,12 @@ def _functions() -> tuple[Split, Value, CSeqParts, ViaParts, AddressParts, UriPa
     )
 
 
-def _owner() -> Owner:
+def _owners() -> tuple[Owner, Owner]:
     try:
         from uacproxy.sip import _scan
     except ImportError:
-        return _not_built
-    return _scan.owner
+        return _not_built, _not_built
+    return _scan.owner, _scan.token_owner
 
 
 _FOUND: Final = _functions()
@@ -78,5 +78,8 @@ uri: Final = _FOUND[5]
 """From a SIP URI to its parts: see ``uri.parse_uri``."""
 digest: Final = _FOUND[6]
 """From one Digest challenge or credentials to the parameters: see ``digest``."""
-owner: Final = _owner()
+_OWNERS: Final = _owners()
+owner: Final = _OWNERS[0]
 """From the octets of a message and a number of workers to one of these: see ``owner``."""
+token_owner: Final = _OWNERS[1]
+"""From a token and a number of workers to one of these: see ``owner``."""

@@ -18,10 +18,14 @@ _FORCE_RCVBUF: Final = 33
 BACKLOG: Final = 1024  # connections not yet accepted
 
 
-def bound_socket(listening: ListenAddress) -> socket.socket:
+def bound_socket(listening: ListenAddress, *, joins: bool = False) -> socket.socket:
     """Return a non-blocking socket bound to an address; one for TCP listens already.
 
     An IPv6 socket takes no IPv4, so ``0.0.0.0`` and ``[::]`` can share a port.
+
+    Args:
+        listening: where.
+        joins: others that may be joined are bound to the same (SO_REUSEPORT).
 
     Raises:
         ConfigError: names the word of ``[sip] listen`` and what the system said.
@@ -36,6 +40,8 @@ def bound_socket(listening: ListenAddress) -> socket.socket:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if datagrams:
             enlarge(made, DATAGRAM_BUFFER)
+            if joins:
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         else:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((listening.host, listening.port))
@@ -51,22 +57,52 @@ def bound_socket(listening: ListenAddress) -> socket.socket:
     return made
 
 
-def bind_all(listen: Iterable[ListenAddress]) -> list[tuple[ListenAddress, socket.socket]]:
+def bind_all(
+    listen: Iterable[ListenAddress], size: int = 1
+) -> list[tuple[ListenAddress, list[socket.socket]]]:
     """Bind every address, or none; return them with the ports the system chose.
+
+    Args:
+        listen: where.
+        size: how many sockets each is to have; for TCP it is one and the same so often.
 
     Raises:
         ConfigError: of the first that could not be bound.
     """
-    bound: list[tuple[ListenAddress, socket.socket]] = []
+    bound: list[tuple[ListenAddress, list[socket.socket]]] = []
     try:
         for listening in listen:
             made = bound_socket(listening)
-            bound.append((bound_to(listening, made), made))
+            group = [made]
+            address = bound_to(listening, made)
+            bound.append((address, group))
+            if listening.transport == b"UDP":
+                _fill(group, address, size)
+            else:
+                group *= size
     except ConfigError:
-        for _, made in bound:
-            made.close()
+        close_all(bound)
         raise
     return bound
+
+
+def close_all(bound: Iterable[tuple[ListenAddress, Iterable[socket.socket]]]) -> None:
+    """Close what ``bind_all`` has returned."""
+    for _, group in bound:
+        for made in group:
+            made.close()
+
+
+def _fill(group: list[socket.socket], address: ListenAddress, size: int) -> None:
+    """Add sockets of the same address; the kernel chooses one of all for each datagram.
+
+    The first was bound as if it stayed alone and can be joined only from now on: had another
+    service the address, with SO_REUSEPORT or without, it could not have been bound.
+    """
+    if size > 1:
+        group[0].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    while len(group) < size:
+        group.append(bound_socket(address, joins=True))
 
 
 def enlarge(made: socket.socket, octets: int) -> None:

@@ -5,9 +5,6 @@ the next one is due in a fraction of a millisecond. So while traffic is dense th
 has just read waits a moment on all UDP sockets and reads on. It ends at once when anything
 else of the reactor's is ready and no datagram is, and in any case after ``STAY``, so
 that timers and connections wait no longer than that.
-
-Where other processes have the sockets too, it is the reactor's own epoll that is waited on,
-because there one datagram wakes one of them (``add_shared_reader``).
 """
 
 from __future__ import annotations
@@ -29,7 +26,6 @@ class Linger:
     def __init__(
         self,
         others: int,
-        shared: select.epoll | None = None,
         *,
         dense: float = DENSE,
         stay: float = STAY,
@@ -40,7 +36,6 @@ class Linger:
         Args:
             others: a descriptor that is ready to read when anything is that the reactor
                 watches; -1: there is none, and nobody lingers.
-            shared: what the reactor waits on, if the sockets are shared with other processes.
             dense: s between two wake-ups, below which waiting pays.
             stay: s that the reactor's other work waits at most.
             patience: ms without a datagram after which nothing is waited for.
@@ -49,7 +44,6 @@ class Linger:
         self._stay = stay
         self._patience = patience
         self._others = others
-        self._shared = shared
         self._reads: dict[int, Callable[[], None]] = {}
         self._ready = select.poll()
         self._last = 0.0  # when last read
@@ -80,9 +74,7 @@ class Linger:
         patience = self._patience
         while now < end:
             has_read = False
-            shared = self._shared
-            ready = self._ready.poll(patience) if shared is None else shared.poll(patience / 1000)
-            for descriptor, _ in ready:
+            for descriptor, _ in self._ready.poll(patience):
                 read = reads.get(descriptor)
                 if read is not None:
                     read()

@@ -19,10 +19,9 @@ class WorkerPlace:
     number: int  # from 0
     workers: int
     is_first: bool  # this worker has not been there before
-    sockets: list[tuple[ListenAddress, socket.socket]]  # bound, with real ports
+    sockets: list[tuple[ListenAddress, socket.socket]]  # bound, with real ports; UDP: its own
     inbox: socket.socket
     outboxes: list[socket.socket]  # by number
-    turn: int  # a file, see ``ReadTurn``
     door: socket.socket  # a stream: verbs come in, and its end is ours
 
     @property

@@ -219,24 +219,12 @@ class Post:
         """Take what others have handed over; what is answered to them leaves together."""
         octets: list[bytes] = []
         self._inbox.receive(octets, [])
-        self.hand_on([read_letter(one) for one in octets])
-
-    def collect(self) -> list[Letter]:
-        """Return all that others have handed over, for ``hand_on``."""
-        octets: list[bytes] = []
-        had = -READ_AT_ONCE
-        while len(octets) - had >= READ_AT_ONCE:
-            had = len(octets)
-            self._inbox.receive(octets, [])
-        return [read_letter(one) for one in octets]
-
-    def hand_on(self, letters: list[Letter]) -> None:
-        """Have letters taken, those of a kind that follow each other together."""
-        if not letters:
+        if not octets:
             return
         self.gather()
         some: list[Letter] = []
-        for letter in letters:
+        for one in octets:
+            letter = read_letter(one)
             if some and some[0].kind != letter.kind:
                 self._hand_on(some)
                 some = []

@@ -74,26 +74,11 @@ class Stream(Protocol):
         """Do so no longer."""
 
 
-def epoll_of(reactor: SocketReactor) -> select.epoll | None:
-    """Return what the reactor waits on, if it is epoll; Twisted has no public name for it."""
-    poller = getattr(reactor, "_poller", None)
-    return poller if isinstance(poller, select.epoll) else None
-
-
 def descriptor_of_all(reactor: SocketReactor) -> int:
-    """Return a descriptor that is ready to read when anything the reactor watches is; -1: none."""
-    poller = epoll_of(reactor)
-    return -1 if poller is None else poller.fileno()
+    """Return a descriptor that is ready to read when anything the reactor watches is.
 
-
-def add_shared_reader(reactor: SocketReactor, reader: IReadDescriptor) -> None:
-    """Do ``addReader``, but have the kernel wake one of the processes that share a socket.
-
-    Such a reader has to be removed before it is added as a writer: what the kernel watches
-    in this way cannot be changed.
+    The epoll descriptor itself is one; Twisted has no public name for it. Other reactors
+    have none: -1.
     """
-    reactor.addReader(reader)
-    poller = epoll_of(reactor)
-    if poller is not None:
-        poller.unregister(reader.fileno())
-        poller.register(reader.fileno(), select.EPOLLIN | select.EPOLLEXCLUSIVE)
+    poller = getattr(reactor, "_poller", None)
+    return poller.fileno() if isinstance(poller, select.epoll) else -1

@@ -1,8 +1,8 @@
-"""A bound socket that several workers read: each keeps what is its own and hands over the rest.
+"""A bound socket of one of several workers: it keeps what is its own and hands over the rest.
 
-Whoever wakes up reads a burst when it has the turn. What others have handed over before comes
-first, and is all there by then, because they hand over before they give the turn away. So every
-worker takes what is its own in the order in which it arrived.
+The kernel gives it what is its own (``steering``) and what it cannot tell. All messages of a
+call that look alike take one way, so none overtakes another: straight, or through the worker
+that their addresses lead to and the post, both of which keep the order.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from __future__ import annotations
 from typing import final
 
 from uacproxy.sip.owner import NOBODY, owner_of
-from uacproxy.transport.letters import MOST_HANDED, Kind, Letter
+from uacproxy.transport.letters import MOST_HANDED, Kind
 from uacproxy.transport.post import Post
-from uacproxy.transport.read_turn import ReadTurn
 from uacproxy.transport.wire import READ_AT_ONCE, Address, Wire
 
 
@@ -20,57 +19,25 @@ from uacproxy.transport.wire import READ_AT_ONCE, Address, Wire
 class SharedWire:
     """Fits ``Wire``."""
 
-    def __init__(self, wire: Wire, post: Post, listener: int, turn: ReadTurn) -> None:
+    def __init__(self, wire: Wire, post: Post, listener: int) -> None:
         """Stand between a listener and its wire.
 
         Args:
             wire: of the socket.
             post: to the other workers.
-            listener: index of the socket, the same at every worker.
-            turn: to read any of the sockets that all have.
+            listener: index of the address, the same at every worker.
         """
         self._wire = wire
         self._post = post
         self._listener = listener
-        self._turn = turn
 
     def receive(self, octets: list[bytes], wheres: list[object]) -> int:
         """Read until nothing waits or this worker has a full burst; append what is its own."""
-        post = self._post
-        own: list[bytes] = []
-        own_from: list[object] = []
-        letters: list[Letter] = []
-        self._turn.take()
+        self._post.gather()
         try:
-            letters = post.collect()
-            post.gather()
-            try:
-                missed = self._sort_all(own, own_from)
-            finally:
-                post.flush()
-        except OSError:
-            post.hand_on(letters)
-            raise
+            return self._sort_all(octets, wheres)
         finally:
-            self._turn.give()
-        if letters:
-            self._take_letters(letters, octets, wheres)
-        octets += own
-        wheres += own_from
-        return missed
-
-    def _take_letters(
-        self, letters: list[Letter], octets: list[bytes], wheres: list[object]
-    ) -> None:
-        """Append what came by this socket, and hand on the rest."""
-        rest: list[Letter] = []
-        for letter in letters:
-            if letter.kind == Kind.DATAGRAM and letter.listener == self._listener:
-                octets.append(letter.octets)
-                wheres.append(self._wire.unpacked(letter.place))
-            else:
-                rest.append(letter)
-        self._post.hand_on(rest)
+            self._post.flush()
 
     def _sort_all(self, octets: list[bytes], wheres: list[object]) -> int:
         missed = -1

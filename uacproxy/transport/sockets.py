@@ -32,8 +32,7 @@ from uacproxy.transport.overload import Overload
 from uacproxy.transport.own_names import OwnNames
 from uacproxy.transport.place import WorkerPlace
 from uacproxy.transport.post import Post
-from uacproxy.transport.reactor import SocketReactor, descriptor_of_all, epoll_of
-from uacproxy.transport.read_turn import ReadTurn
+from uacproxy.transport.reactor import SocketReactor, descriptor_of_all
 from uacproxy.transport.remote_flow import SharedStreams
 from uacproxy.transport.shared_wire import SharedWire
 from uacproxy.transport.streams import MESSAGE_TIMEOUT, Streams
@@ -119,8 +118,7 @@ class SocketSet:
             message_timeout=tcp_message_timeout,
             connection_lost=connection_lost,
         )
-        shared = None if place is None else epoll_of(reactor)
-        self._linger = Linger(descriptor_of_all(reactor), shared)
+        self._linger = Linger(descriptor_of_all(reactor))
         self._udp: dict[ListenAddress, UdpListener] = {}
         self._found: dict[Target, Flow] = {}  # UDP flows, by the target they were asked for
         self._found_since = 0.0  # of several listeners the nearest may be another after a while
@@ -143,7 +141,7 @@ class SocketSet:
             bound = bind_all(self._listen)
         except ConfigError as error:
             return fail(error)
-        for listening, made in bound:
+        for listening, (made,) in bound:
             self._open(listening, made, 0)
         return succeed(None)
 
@@ -151,8 +149,8 @@ class SocketSet:
         self.names.add(listening)
         if listening.transport == b"UDP":
             wire = open_wire(made)
-            if self.post is not None and self._place is not None:
-                wire = SharedWire(wire, self.post, index, ReadTurn(self._place.turn))
+            if self.post is not None:
+                wire = SharedWire(wire, self.post, index)
             self._udp[listening] = UdpListener(
                 made,
                 wire,
@@ -173,7 +171,7 @@ class SocketSet:
     # -- shared with other workers ---------------------------------------------------------
 
     def _open_shared(self, place: WorkerPlace) -> None:
-        """Begin to read what all workers have; each message goes to whom it belongs."""
+        """Begin to read; each message goes to whom it belongs."""
         post = Post(
             place.number,
             place.inbox,

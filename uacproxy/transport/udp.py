@@ -27,7 +27,7 @@ from uacproxy.transport.linger import Linger
 from uacproxy.transport.overload import Queue
 from uacproxy.transport.own_names import OwnNames
 from uacproxy.transport.post import Post
-from uacproxy.transport.reactor import SocketReactor, add_shared_reader
+from uacproxy.transport.reactor import SocketReactor
 from uacproxy.transport.wire import Address, Wire
 
 
@@ -63,7 +63,8 @@ class UdpListener:
             counters: shared with all sockets.
             queue: of that socket.
             linger: shared with all sockets; reads on while traffic is dense.
-            post: to the other workers that read the same socket; None: nobody else does.
+            post: to the other workers, which have sockets of the same address; None: nobody
+                else has.
             index: of this listener, the same at every worker.
         """
         self.listening = listening
@@ -80,14 +81,14 @@ class UdpListener:
             counters=counters,
             later=reactor.callLater,
             errors=self._read_errors,
-            full=self._full,
+            full=lambda: reactor.addWriter(self),
             backlog=Backlog(bound, time.time).look,
             queue=queue,
         )
         self._linger = linger
         ask_for_errors(bound)
         linger.add(bound.fileno(), self._datagrams.read)
-        self._watch()
+        reactor.addReader(self)
 
     def flow(self, host: str, port: int) -> UdpFlow:
         """Return the flow to an address of the listener's family, canonical, no zone."""
@@ -120,20 +121,6 @@ class UdpListener:
                 self._post.put_to_others(Kind.UNREACHABLE, listener=self._index, place=place)
             yield address
 
-    def _watch(self) -> None:
-        """Hear of what arrives; with other workers, one of them all does."""
-        if self._post is None:
-            self._reactor.addReader(self)
-        else:
-            add_shared_reader(self._reactor, self)
-
-    def _full(self) -> None:
-        """Hear of room as well."""
-        if self._post is not None:
-            self._reactor.removeReader(self)
-            self._reactor.addReader(self)
-        self._reactor.addWriter(self)
-
     def doRead(self) -> None:  # noqa: N802  (Twisted's name)
         """Read what waits, and while traffic is dense what comes next."""
         self._datagrams.read()
@@ -144,9 +131,6 @@ class UdpListener:
         self._datagrams.room()
         if not self._datagrams.waits:
             self._reactor.removeWriter(self)
-            if self._post is not None:
-                self._reactor.removeReader(self)
-                self._watch()
 
     def fileno(self) -> int:
         """Return the number the reactor watches."""
@@ -164,9 +148,9 @@ class UdpListener:
         """
         if self._datagrams.is_open and isinstance(reason.value, ConnectionDone):
             self._datagrams.errors_arrived()
-            self._watch()
+            self._reactor.addReader(self)
             if self._datagrams.waits:
-                self._full()
+                self._reactor.addWriter(self)
         else:
             self.close()
 

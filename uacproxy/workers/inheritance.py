@@ -22,7 +22,7 @@ from uacproxy.transport.place import WorkerPlace
 @final
 @dataclass(frozen=True, slots=True)
 class Inheritance:
-    """Of one worker; sockets and files are numbers of descriptors, the same in both processes."""
+    """Of one worker; sockets are numbers of descriptors, the same in both processes."""
 
     config: Config
     number: int
@@ -31,14 +31,13 @@ class Inheritance:
     sockets: Sequence[tuple[ListenAddress, int]]
     inbox: int
     outboxes: Sequence[int]
-    turn: int  # a file
     door: int
 
     @property
     def descriptors(self) -> list[int]:
-        """Return the number of every socket and file."""
+        """Return the number of every socket."""
         bound = [number for _, number in self.sockets]
-        return [*bound, self.inbox, *self.outboxes, self.turn, self.door]
+        return [*bound, self.inbox, *self.outboxes, self.door]
 
     def write(self) -> int:
         """Return the number of a file that has it, to be read from its beginning."""
@@ -66,6 +65,5 @@ def take_place(inheritance: Inheritance) -> WorkerPlace:
         sockets=[(address, socket.socket(fileno=fd)) for address, fd in inheritance.sockets],
         inbox=socket.socket(fileno=inheritance.inbox),
         outboxes=[socket.socket(fileno=fd) for fd in inheritance.outboxes],
-        turn=inheritance.turn,
         door=socket.socket(fileno=inheritance.door),
     )

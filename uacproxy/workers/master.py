@@ -7,7 +7,6 @@ What an operator asks goes to the workers (``verbs``); a stop is theirs first.
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import time
@@ -30,8 +29,9 @@ from uacproxy.manage.endpoint import listen
 from uacproxy.manage.log import open_log
 from uacproxy.settings import ListenAddress
 from uacproxy.store.open import open_store
-from uacproxy.transport.bind import bind_all
+from uacproxy.transport.bind import bind_all, close_all
 from uacproxy.transport.post import make_inbox
+from uacproxy.transport.steering import FAR, steer
 from uacproxy.uac.shards import pick_member, shard_of
 from uacproxy.workers.inheritance import Inheritance
 from uacproxy.workers.process import WorkerProcess
@@ -67,9 +67,8 @@ class Master:
         self._config = config
         self._reactor = reactor
         self._shutdown = shutdown
-        self._sockets: list[tuple[ListenAddress, socket.socket]] = []
+        self._sockets: list[tuple[ListenAddress, list[socket.socket]]] = []  # by worker
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
-        self._turn = -1  # a file, see ``ReadTurn``
         self._doors: list[IListeningPort] = []
         self._verbs: WorkerVerbs | None = None
         self.workers: list[WorkerProcess] = []
@@ -93,8 +92,8 @@ class Master:
         config = self._config
         read_script(config)  # an error once, not from each
         await self._prepare_store()
-        self._sockets = bind_all(config.sip.listen)
-        self._turn = os.memfd_create("uacproxy-turn")
+        self._sockets = bind_all(config.sip.listen, config.sip.workers)
+        self._steer()
         for _ in range(config.sip.workers):
             self._pairs.append(make_inbox())
         for number in range(config.sip.workers):
@@ -144,16 +143,29 @@ class Master:
         finally:
             await store.close()
 
+    def _steer(self) -> None:
+        """Have the kernel give each datagram to its worker, as far as it can tell."""
+        reaches = [
+            steer(group[0], len(group))
+            for address, group in self._sockets
+            if address.transport == b"UDP"
+        ]
+        if any(reach is not FAR for reach in reaches):
+            self.log.warn(
+                "the kernel steers {what}datagrams to the workers, which hand over more to each "
+                "other: it takes the whole program where net.core.optmem_max is 131072",
+                what="few " if all(reaches) else "no ",
+            )
+
     def _inherit(self, number: int, is_first: bool, door: int) -> Inheritance:
         return Inheritance(
             config=config_of_worker(self._config),
             number=number,
             workers=len(self.workers),
             is_first=is_first,
-            sockets=[(address, bound.fileno()) for address, bound in self._sockets],
+            sockets=[(address, group[number].fileno()) for address, group in self._sockets],
             inbox=self._pairs[number][0].fileno(),
             outboxes=[written.fileno() for _, written in self._pairs],
-            turn=self._turn,
             door=door,
         )
 
@@ -186,14 +198,10 @@ class Master:
         await stopped
         if late.active():
             late.cancel()
-        for _, bound in self._sockets:
-            bound.close()
+        close_all(self._sockets)
         for pair in self._pairs:
             for end in pair:
                 end.close()
-        if self._turn >= 0:
-            os.close(self._turn)
-            self._turn = -1
 
     def _kill(self) -> None:
         for worker in self.workers:
