@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import signal
 import socket
 import sqlite3
 from collections.abc import Iterator
@@ -175,6 +177,28 @@ def test_a_killed_service_goes_on_with_the_call(
         stats = instance.service.stats()
     assert stats["bridge.taken_over"] == 1
     assert (stats["bridge.calls"], stats["bridge.ended"]) == (0, 1)
+
+
+def test_killed_workers_go_on_with_the_call(
+    start_instance: StartInstance, redis_server: services.Redis, tmp_path: Path
+) -> None:
+    prefix = f"{tmp_path.name}:"
+    ini = INI.replace("[sip]\n", "[sip]\nworkers = 2\n")
+    instance = start_instance(redis_server.url, prefix, ini=ini)
+    with phones("one", "two") as (caller, callee):
+        call = BridgedPhones(caller, callee, instance.address)
+        wait_until_written(instance, redis_server.port, prefix)
+        before = instance.service.stats()
+        for number in (1, 2):
+            os.kill(int(before[f"worker.{number}.pid"]), signal.SIGKILL)
+        call.from_callee(b"INFO")  # it has waited for the one that has the call to be back
+        assert heads(call.from_caller(b"INVITE")) == VIEWS.at_callee
+        call.from_callee(b"BYE")
+        call.nothing_crossed()
+        call.numbers_rise()
+        stats = instance.service.stats()
+    assert (stats["bridge.taken_over"], stats["bridge.calls"], stats["bridge.ended"]) == (1, 0, 1)
+    assert (stats["worker.1.restarts"], stats["worker.2.restarts"]) == (1, 1)
 
 
 @pytest.mark.parametrize("hangs_up", ["caller", "callee"])

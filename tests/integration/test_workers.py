@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from tests.support.dialog_stores import INI as STORE_INI
-from tests.support.dialog_stores import VIEWS
+from tests.support.dialog_stores import VIEWS, Instance
 from tests.support.endpoint import Endpoint
-from tests.support.free_ports import LOOPBACK
+from tests.support.free_ports import LOOPBACK, free_port
 from tests.support.identity_peers import ANY_SIDE, Call, phones
-from tests.support.uacproxy_process import UacproxyProcess
+from tests.support.registration_farm import wait_until
+from tests.support.uacproxy_process import UacproxyProcess, uacproxy
 from uacproxy.dialog.dialog import DialogState, decode_dialog
 from uacproxy.dialog.tracker import SPACE as DIALOGS
 from uacproxy.registrar.bindings import SPACE as BINDINGS
 from uacproxy.sip.owner import owner_of_token
+from uacproxy.store.instance_settings import InstanceSettings
+from uacproxy.uac.shards import pick_member, shard_of
 
 STATE = "uacproxy-state.db"
 
@@ -150,8 +156,37 @@ def test_a_call_of_the_dialog_store_outlives_the_kill_of_both_workers(
     service.wait_for(dialog_active=0)
 
 
-def test_what_the_kernel_cannot_read_is_handed_over(start_uacproxy: Start) -> None:
-    service = start_uacproxy(INI, files={"route.py": ROUTE})
+@pytest.fixture(scope="module")
+def at_work() -> Iterator[UacproxyProcess]:
+    """Give a service that no test kills."""
+    port = free_port("::1")
+    ini = INI.replace("[sip]\nlisten =", f"[sip]\nlisten = udp:[::1]:{port}")
+    with uacproxy(ini, files={"route.py": ROUTE}, port=free_port()) as service:
+        yield service
+
+
+def test_an_ipv6_address_has_a_socket_of_each_worker_too(at_work: UacproxyProcess) -> None:
+    port = int(at_work.config.read_text().partition("[::1]:")[2].split()[0])
+    before = at_work.stats()["transport.handed"]
+    with (
+        Endpoint("alice") as alice,
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as peer,
+    ):
+        peer.settimeout(10)
+        peer.connect(("::1", port))
+        here = f"[::1]:{peer.getsockname()[1]}"
+        for worker in range(2):
+            call_id = call_id_of(worker, "six")
+            peer.send(options(alice, call_id).replace(alice.address, here).encode())
+            answer = peer.recv(4096).decode()
+            assert answer.startswith("SIP/2.0 603 one")
+            assert f"Via: SIP/2.0/UDP {here};" in answer
+            assert f"Call-ID: {call_id}" in answer
+    assert at_work.stats()["transport.handed"] == before
+
+
+def test_what_the_kernel_cannot_read_is_handed_over(at_work: UacproxyProcess) -> None:
+    service = at_work
     with Endpoint("alice") as alice:
         for field, handed in (("Call-ID", 0), ("i", 2)):
             before = service.stats()["transport.handed"]
@@ -163,9 +198,10 @@ def test_what_the_kernel_cannot_read_is_handed_over(start_uacproxy: Start) -> No
 
 
 def test_a_message_on_a_connection_is_answered_over_it_by_whichever_worker(
-    start_uacproxy: Start,
+    at_work: UacproxyProcess,
 ) -> None:
-    service = start_uacproxy(INI, files={"route.py": ROUTE})
+    service = at_work
+    before = service.stats()["transport.handed"]
     with (
         Endpoint("alice") as alice,
         socket.create_connection((LOOPBACK, service.port), timeout=10) as stream,
@@ -178,7 +214,7 @@ def test_a_message_on_a_connection_is_answered_over_it_by_whichever_worker(
                 answer += stream.recv(4096)
             assert answer.startswith(b"SIP/2.0 603 one")
             assert f"Call-ID: {call_id}".encode() in answer
-    assert service.stats()["transport.handed"] > 0
+    assert service.stats()["transport.handed"] > before
 
 
 @pytest.mark.slow
@@ -209,3 +245,59 @@ def test_a_binding_is_known_to_both_workers_also_after_a_kill(start_uacproxy: St
             os.kill(int(service.stats()[f"worker.{number}.pid"]), signal.SIGKILL)
             service.wait_for_log("works, process", times=2 + number)
             reaches_bob(f"kill{number}-")
+
+
+ACCOUNTS = """\
+[sip]
+listen = udp:@HERE@
+workers = 2
+
+[uac]
+reg_db_url = sqlite:///accounts.db
+reg_contact_addr = @HERE@
+"""
+
+
+def test_accounts_follow_their_table_and_are_taken_back_when_the_first_process_is_killed() -> None:
+    names = ["t1", "t2", "t3", "t4"]
+    members = ["worker 1", "worker 2"]
+    assert {
+        pick_member(shard_of(name, InstanceSettings().shards), members) for name in names
+    } == set(members)
+    with (
+        TemporaryDirectory(prefix="uacproxy-") as folder,
+        Endpoint("registrar") as registrar,
+    ):
+        instance = Instance(Path(folder), "", "", ACCOUNTS)
+        service = instance.service
+        proxy = f"sip:{registrar.address}"
+        rest = {"l_domain": "a.example", "r_domain": "p.example", "auth_proxy": proxy}
+        rest["auth_password"] = "x"
+
+        def put(what: str, **row: str) -> None:
+            answer = service.ask("account.put", what, json.dumps([row]))
+            assert answer["wrong"] == []
+
+        def takes(expires: str) -> str:
+            request = registrar.hears("REGISTER")
+            assert request.get("expires") == expires
+            granted = f"Contact: {request.get('contact')};expires={expires}\r\n"
+            registrar.answers(request, "200 OK", service.address, tag="r", more=granted)
+            return request.get("to").partition("@")[0].removeprefix("<sip:")
+
+        try:
+            for name in names:
+                put("add", l_uuid=name, l_username=name, r_username=name, expires="600", **rest)
+                assert takes("600") == name
+            service.wait_for(uac_regactive=4)
+            put("set", l_uuid="t1", expires="120")
+            assert takes("120") == "t1"
+            service.ask("account.remove", "t2")
+            assert takes("0") == "t2"
+            service.wait_for(uac_regtotal=3)
+            workers = [Path(f"/proc/{row['pid']}") for row in service.ask("workers")]
+            instance.kill()
+            assert {takes("0") for _ in range(3)} == {"t1", "t3", "t4"}
+            wait_until(lambda: not any(map(Path.exists, workers)), "the end of the workers")
+        finally:
+            instance.stop()

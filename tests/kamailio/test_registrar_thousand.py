@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from tests.kamailio.test_registrar import PASSWORD, TEMPLATE, request
 from tests.support import services
 from tests.support.endpoint import Endpoint
 from tests.support.free_ports import LOOPBACK, free_port
+from tests.support.kamailio_account import PASSWORD, TEMPLATE, request
 from tests.support.services import Kamailio
 from tests.support.uacproxy_process import UacproxyProcess, write_files
 from uacproxy.accounts.schema import make_tables, uacreg_table

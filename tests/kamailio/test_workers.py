@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
-from tests.kamailio.test_registrar import (
+from tests.support.endpoint import Caller, Endpoint
+from tests.support.kamailio_account import (
     INI,
     PASSWORD,
     TEMPLATE,
     USER,
+    Start,
+    StartKamailio,
     granted,
     is_bound,
     make_account,
     request,
 )
-from tests.support.endpoint import Caller, Endpoint
-from tests.support.services import Kamailio
-from tests.support.uacproxy_process import UacproxyProcess
-
-Start = Callable[..., UacproxyProcess]
-StartKamailio = Callable[..., Kamailio]
 
 
 def test_calls_to_the_account_arrive_and_no_register_is_sent_after_both_were_killed(
