@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
+import pytest
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
@@ -17,12 +19,13 @@ from uacproxy.ports import Flow
 from uacproxy.settings import ListenAddress
 from uacproxy.sip.limits import LimitSettings
 from uacproxy.sip.message import Message
+from uacproxy.sip.via import parse_via
 from uacproxy.testing.clock import SteppingClock
 from uacproxy.transport.addresses import LocalAddresses
-from uacproxy.transport.datagrams import GATHERED, MAX_FLOWS, MAX_WAITING
+from uacproxy.transport.datagrams import GATHERED, MAX_FLOWS, MAX_WAITING, READ_IN_CROWD
 from uacproxy.transport.inbound import Inbound
 from uacproxy.transport.linger import Linger
-from uacproxy.transport.overload import Overload
+from uacproxy.transport.overload import SETTLES, Overload
 from uacproxy.transport.own_names import OwnNames
 from uacproxy.transport.udp import UdpListener
 from uacproxy.transport.wire import READ_AT_ONCE, PlainWire
@@ -38,6 +41,7 @@ class FakeSocket:
         self.room = 0  # datagrams
         self.error: OSError | None = None
         self.arrived: deque[tuple[bytes, tuple[str, int]]] = deque()
+        self.looked = 0  # times somebody asked what waits
 
     def fileno(self) -> int:
         return 9
@@ -56,6 +60,7 @@ class FakeSocket:
         return self.arrived.popleft()
 
     def recvmsg(self, *_: int) -> None:
+        self.looked += 1
         raise BlockingIOError
 
     def setsockopt(self, *_: int) -> None: ...
@@ -92,6 +97,7 @@ class Bench:
             seconds=self.reactor.seconds,
             log=KeptLog(),
         )
+        self.queue = self.overload.queue()
         local = LocalAddresses(self.reactor.seconds, source_toward=lambda _: self.here)
         names = OwnNames(None, local)
         inbound = Inbound(
@@ -111,10 +117,16 @@ class Bench:
             inbound=inbound,
             names=names,
             counters=self.counters,
-            queue=self.overload.queue(),
+            queue=self.queue,
             linger=Linger(-1),
         )
         self.flow = self.listener.flow("127.0.0.1", 5062)
+
+    def crowd(self) -> None:
+        """Have messages wait until that has lasted."""
+        self.queue.seen(9.0, 0.0)
+        self.reactor.run_for(SETTLES)
+        self.queue.seen(9.0, 0.0)
 
     def send(self, octets: bytes) -> None:
         self.flow.send(octets, lambda: self.failures.append(octets.decode()))
@@ -164,6 +176,40 @@ def test_a_wake_up_reads_no_more_than_its_share() -> None:
     assert bench.counters.received == READ_AT_ONCE
     bench.listener.doRead()
     assert bench.counters.received == READ_AT_ONCE + 1
+
+
+def test_what_waits_is_looked_at_behind_a_full_burst_alone() -> None:
+    bench = Bench()
+    for datagrams in (READ_AT_ONCE - 1, READ_AT_ONCE):
+        bench.socket.arrived.extend([(b"rubbish", ("127.0.0.1", 5062))] * datagrams)
+        bench.listener.doRead()
+    assert bench.socket.looked == (sys.platform == "linux")
+
+
+def test_a_crowded_socket_is_read_further_up_to_a_bound_and_all_of_it_is_taken() -> None:
+    bench = Bench()
+    bench.crowd()
+    heard: list[tuple[bytes, object]] = []
+    bench.deliver = lambda message, flow: heard.append((message.method, flow.remote))
+    bench.socket.arrived.extend(
+        (invite(), ("127.0.0.1", 5062 + number)) for number in range(READ_IN_CROWD + 3)
+    )
+    bench.listener.doRead()
+    assert heard == [(b"INVITE", ("127.0.0.1", 5062 + at)) for at in range(READ_IN_CROWD)]
+    bench.listener.doRead()
+    assert len(heard) == READ_IN_CROWD + 3
+
+
+@pytest.mark.parametrize(
+    ("maddr", "answered"),
+    [(b"127.0.0.9", "127.0.0.9"), (b"[::1]", "127.0.0.1"), (b"a.b", "127.0.0.1")],
+)
+def test_an_answer_goes_to_a_maddr_only_of_the_family_of_the_socket(
+    maddr: bytes, answered: str
+) -> None:
+    bench = Bench()
+    via = parse_via(b"SIP/2.0/UDP 127.0.0.1:5062;branch=z9hG4bKa;maddr=" + maddr)
+    assert bench.flow.answering(via).remote == (answered, 5062)
 
 
 def test_what_is_sent_while_a_burst_is_read_leaves_at_its_end_or_when_it_is_much() -> None:
