@@ -309,6 +309,22 @@ def test_a_nonce_serves_neither_another_user_nor_another_peer() -> None:
     assert authorize_ahead(invite(), CredentialList([ALICE]), nonces=nonces, peer=b"x") == []
 
 
+def test_a_refusal_and_an_acceptance_ahead_count_for_their_realm_and_field_alone() -> None:
+    nonces = NonceBook()
+    kept = [(AUTHORIZATION, b"r1"), (AUTHORIZATION, b"r2"), (PROXY_AUTHORIZATION, b"r1")]
+    for name, realm in kept:
+        nonces.remember(b"alice", PEER, name, read_challenges(asking(realm, b"n"))[0])
+        nonces.ahead_refused(b"alice", PEER, name, realm)
+    nonces.ahead_taken(b"alice", PEER, *kept[0])
+    assert [one.refused for one in nonces.known(b"alice", PEER)] == [0, 1, 1]
+    nonces.ahead_refused(b"alice", PEER, *kept[2])
+    assert [one.refused for one in nonces.known(b"alice", PEER)] == [0, 1, 2]
+    nonces.renew(b"alice", PEER, *kept[1], b"m")
+    newest = {(one.name, one.challenge.realm): one for one in nonces.known(b"alice", PEER)}
+    assert [newest[each].challenge.nonce for each in kept] == [b"n", b"m", b"n"]
+    assert [newest[each].refused for each in kept] == [0, 0, 2]
+
+
 def test_of_two_credentials_of_one_user_only_the_fitting_one_answers_ahead() -> None:
     nonces = NonceBook()
     nonces.remember(b"alice", PEER, AUTHORIZATION, read_challenges(asking(b"r1", b"n"))[0])
