@@ -26,6 +26,8 @@ class Options:
     standing: int
     accounts: int
     reg_rate: int
+    steady: bool
+    granted: int
     quick: bool
     results: Path
     base: Path | None  # to compare the results with
@@ -53,6 +55,8 @@ def read_options(names: Sequence[str], usual: Sequence[str], about: str) -> Opti
     parser.add_argument("--standing", type=int, default=0, help="calls set up before, never ended")
     parser.add_argument("--accounts", type=int, default=0, help="of W3")
     parser.add_argument("--reg-rate", type=int, default=1000, help="REGISTERs/s of W3; 0: no limit")
+    parser.add_argument("--steady", action="store_true", help="of W3 the steady state alone")
+    parser.add_argument("--granted", type=int, default=0, help="s, in the steady state of W3; 60")
     parser.add_argument("--json", default=str(ROOT / "build" / "bench.json"))
     parser.add_argument("--compare", help="an earlier bench.json to compare the last one with")
     given = parser.parse_args()
@@ -71,6 +75,8 @@ def read_options(names: Sequence[str], usual: Sequence[str], about: str) -> Opti
         standing=given.standing,
         accounts=given.accounts,
         reg_rate=given.reg_rate,
+        steady=given.steady,
+        granted=given.granted,
         quick=given.quick,
         results=Path(given.json),
         base=Path(given.compare) if given.compare else None,

@@ -31,6 +31,7 @@ import sqlalchemy
 from rich.console import Console
 from rich.table import Table
 
+from bench.account_row import PASSWORD, account_row
 from bench.load import LOAD_CORE
 from bench.options import Options
 from bench.processes import cpu, family, resident
@@ -40,7 +41,6 @@ from uacproxy.accounts.schema import make_tables, uacreg_table, version_table
 
 FOLDER = HERE / "registrations"
 REGISTRAR = ("127.7.0.4", 5080)
-PASSWORD = "s3cret01"
 ACCOUNTS = 20_000
 ROUNDS = 1  # at most: a round takes ten minutes
 KAMAILIO_VERSION = 5  # of the table, that Debian's Kamailio reads; we read it too
@@ -48,8 +48,8 @@ GIVE_UP = 180.0  # s, for all accounts to be registered
 IDLE = 12.0  # s, after which memory is looked at: transactions have ended by then
 STEADY_ACCOUNTS = 5000
 STEADY_EXPIRES = 60  # s
-STEADY_SETTLES = 120  # s: a crowd has dispersed after three refreshes
-STEADY_SECS = 120  # a multiple of the grant: Kamailio's refreshes come all at once
+STEADY_SETTLES = 2  # grants: a crowd has dispersed after three refreshes
+STEADY_LASTS = 2  # grants, a whole number: Kamailio's refreshes come all at once
 
 Figures = dict[str, float]
 
@@ -57,26 +57,7 @@ Figures = dict[str, float]
 def make_table(file: Path, accounts: int, expires: int) -> None:
     """Make the table ``uacreg`` both read."""
     engine = sqlalchemy.create_engine(f"sqlite:///{file}")
-    rows = [
-        {
-            "l_uuid": f"acc{number:06d}",
-            "l_username": f"user{number:06d}",
-            "l_domain": "pbx.example",
-            "r_username": f"49301{number:06d}",
-            "r_domain": "provider.example.net",
-            "realm": "provider.example.net",
-            "auth_username": f"49301{number:06d}",
-            "auth_password": PASSWORD,
-            "auth_ha1": "",
-            "auth_proxy": f"sip:{REGISTRAR[0]}:{REGISTRAR[1]}",
-            "expires": expires,
-            "flags": 0,
-            "reg_delay": 0,
-            "contact_addr": "",
-            "socket": "",
-        }
-        for number in range(accounts)
-    ]
+    rows = [account_row(number, REGISTRAR, expires) for number in range(accounts)]
     with engine.begin() as connection:
         make_tables(connection)
         version = version_table()
@@ -194,24 +175,24 @@ def cold_start(system: str, accounts: int, rate: int) -> Figures | None:
         return got
 
 
-def steady_state(system: str) -> Figures | None:
+def steady_state(system: str, accounts: int, granted: int) -> Figures | None:
     """Measure what it takes to keep accounts registered, and how evenly; None: not installed."""
-    with tempfile.TemporaryDirectory() as folder, registering(STEADY_EXPIRES) as registrar:
+    with tempfile.TemporaryDirectory() as folder, registering(granted) as registrar:
         run = Path(folder)
-        make_table(run / "accounts.db", STEADY_ACCOUNTS, STEADY_EXPIRES)
+        make_table(run / "accounts.db", accounts, granted)
         command = command_of(system, run, run / "accounts.db", 0)
         if command is None:
             return None
         with running(command, run / "log") as pid:
-            wait_for_all(registrar, STEADY_ACCOUNTS)
-            time.sleep(STEADY_SETTLES)
+            wait_for_all(registrar, accounts)
+            time.sleep(STEADY_SETTLES * granted)
             registrar.ask(b"FORGET")
             before, began = cpu(family(pid))[2], time.monotonic()
-            time.sleep(STEADY_SECS)
+            time.sleep(STEADY_LASTS * granted)
             seen = registrar.ask(b"STATS")
             used, lasted = cpu(family(pid))[2] - before, time.monotonic() - began
         mean = seen["registers"] / lasted
-        hours = STEADY_ACCOUNTS * lasted / 3600
+        hours = accounts * lasted / 3600
         return {
             "ms_per_account_hour": used / hours * 1e3,
             "registers_per_account_hour": seen["registers"] / hours,
@@ -223,41 +204,68 @@ def steady_state(system: str) -> Figures | None:
         }
 
 
+def steady_of(options: Options) -> tuple[int, int]:
+    """Return how many accounts the steady state has, and for how many s they are granted."""
+    accounts = options.accounts if options.steady and options.accounts else STEADY_ACCOUNTS
+    return accounts, options.granted or STEADY_EXPIRES
+
+
 def lasts(options: Options) -> float:
     """Return how many s W3 takes, about."""
-    accounts = options.accounts or ACCOUNTS
-    cold = 2.3 * accounts / options.reg_rate if options.reg_rate else 10.0
-    one = 2 * (STEADY_SETTLES + STEADY_SECS + 10) + cold + 6 * IDLE + 15
+    one = 2 * ((STEADY_SETTLES + STEADY_LASTS) * steady_of(options)[1] + 10.0)
+    if not options.steady:
+        accounts = options.accounts or ACCOUNTS
+        one += 2.3 * accounts / options.reg_rate if options.reg_rate else 10.0
+        one += 6 * IDLE + 15
     return min(options.rounds, ROUNDS) * one / (2 if options.only else 1)
+
+
+def measure_cold(session: Session, system: str, name: str) -> Figures | None:
+    """Measure the cold start and tell of it."""
+    arguments = session.options
+    got = cold_start(system, arguments.accounts or ACCOUNTS, arguments.reg_rate)
+    if got is not None:
+        session.tell(
+            f"{name}: {got['registered']:.0f} registered in "
+            f"{got['s_to_full']:.1f} s, {got['us_per_account']:.0f} us and "
+            f"{got['kb_per_account']:.1f} kB each, "
+            f"at most {got['most_in_100_ms']:.0f} in 100 ms"
+        )
+    return got
+
+
+def measure_steady(session: Session, system: str, name: str) -> Figures | None:
+    """Measure the steady state and tell of it."""
+    accounts, granted = steady_of(session.options)
+    got = steady_state(system, accounts, granted)
+    if got is not None:
+        session.tell(
+            f"{name}: an hour of {granted} s grants: "
+            f"{got['ms_per_account_hour']:.1f} ms of CPU an account, "
+            f"{got['registers_per_account_hour']:.0f} requests of {got['us_per_register']:.0f} us, "
+            f"peak over mean {got['peak_over_mean']:.2f}, {got['lapsed']:.0f} lapsed"
+        )
+    return got
 
 
 def measure(session: Session) -> None:
     """Run W3, print it and keep it."""
     result: dict[str, Any] = {}
-    arguments = session.options
+    options = session.options
     for system in ("uacproxy", "kamailio"):
-        if arguments.only not in (None, system):
+        if options.only not in (None, system):
             continue
         rounds: list[Figures] = []
-        for turn in range(min(arguments.rounds, ROUNDS)):
-            got = cold_start(system, arguments.accounts or ACCOUNTS, arguments.reg_rate)
-            if got is None:
+        for turn in range(min(options.rounds, ROUNDS)):
+            name = f"w3 round {turn + 1} {system:9s}"
+            cold: Figures | None = {}
+            if not options.steady:
+                cold = measure_cold(session, system, name)
+            steady = None if cold is None else measure_steady(session, system, name)
+            if cold is None or steady is None:
                 session.tell(f"{system} is not installed: not measured")
                 break
-            session.tell(
-                f"w3 round {turn + 1} {system:9s}: {got['registered']:.0f} registered in "
-                f"{got['s_to_full']:.1f} s, {got['us_per_account']:.0f} us and "
-                f"{got['kb_per_account']:.1f} kB each, "
-                f"at most {got['most_in_100_ms']:.0f} in 100 ms"
-            )
-            steady = steady_state(system) or {}
-            session.tell(
-                f"w3 round {turn + 1} {system:9s}: an hour of {STEADY_EXPIRES} s grants: "
-                f"{steady['ms_per_account_hour']:.1f} ms of CPU an account, "
-                f"{steady['registers_per_account_hour']:.0f} requests, "
-                f"peak over mean {steady['peak_over_mean']:.2f}, {steady['lapsed']:.0f} lapsed"
-            )
-            rounds.append({**got, **steady})
+            rounds.append({**cold, **steady})
             keys = rounds[0].keys()
             result[system] = {key: statistics.median(one[key] for one in rounds) for key in keys}
             session.keep(result)

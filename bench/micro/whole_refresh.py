@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench.account_row import PASSWORD, account_row
 from bench.micro.whole_call import KEY, Reactor, peer
 from bench.registrar import Registrar
 from uacproxy.collector import Collector
@@ -31,7 +32,6 @@ from uacproxy.uac.account import check_row
 
 BEAT = 0.1  # s
 GRANTED = 60  # s
-PASSWORD = "s3cret01"
 
 INI = """\
 [sip]
@@ -71,23 +71,8 @@ class Bench:
         (self.listener,) = self.parts.transports._udp.values()
         host, port = self.peer.getsockname()
         for number in range(accounts):
-            row = self._row(number, f"sip:{host}:{port}")
+            row = account_row(number, (host, port), GRANTED)
             self.parts.registrations.add(check_row(row))
-
-    @staticmethod
-    def _row(number: int, auth_proxy: str) -> dict[str, object]:
-        return {
-            "l_uuid": f"acc{number:06d}",
-            "l_username": f"user{number:06d}",
-            "l_domain": "pbx.example",
-            "r_username": f"49301{number:06d}",
-            "r_domain": "provider.example.net",
-            "realm": "provider.example.net",
-            "auth_username": f"49301{number:06d}",
-            "auth_password": PASSWORD,
-            "auth_proxy": auth_proxy,
-            "expires": GRANTED,
-        }
 
     def _failed(self, error: Exception) -> None:
         raise error
