@@ -205,13 +205,13 @@ def test_an_account_changed_meanwhile_is_registered_at_once(change: dict[str, st
 def test_refused_credentials_are_tried_once_after_a_restart_and_wait_as_long_as_before() -> None:
     service = Service(challenge(b"n1"))
     service.let(3600.0)
-    refusals = service.bench.registration().refusals
+    refusals = service.bench.registration().tally.refusals
     assert refusals >= 3
     service.killed_for(1.0)
     service.start(challenge(b"n1"))
     service.let(2000.0)
     assert len(service.bench.requests) == 2
-    assert service.bench.registration().refusals == refusals + 1
+    assert service.bench.registration().tally.refusals == refusals + 1
     assert "401" in (service.bench.table.explain("u1") or "")
 
 

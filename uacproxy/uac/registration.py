@@ -18,7 +18,7 @@ from uacproxy.ports import Target
 from uacproxy.uac.account import Account
 from uacproxy.uac.register_exchange import Judgement, RegisterExchange
 from uacproxy.uac.register_series import RegisterSeries
-from uacproxy.uac.registration_delays import LONGEST_EXCHANGE, rejected_in, retry_in
+from uacproxy.uac.registration_delays import LONGEST_EXCHANGE
 from uacproxy.uac.registration_event import LastExchange, RegistrationEvent
 from uacproxy.uac.registration_history import Past, noted, read_history
 from uacproxy.uac.registration_states import (
@@ -28,6 +28,7 @@ from uacproxy.uac.registration_states import (
     RegistrationState,
     Wish,
 )
+from uacproxy.uac.registration_tally import RegistrationTally
 from uacproxy.uac.registration_wiring import RegistrationWiring
 from uacproxy.uac.send import UNANSWERED, Sending, SendOutcome
 
@@ -44,15 +45,8 @@ class Registration:
     __slots__ = (
         "_early",
         "_exchange",
-        "_failures",
         "_is_awaited",
         "_is_sending",
-        "_last_at_utc",
-        "_last_status",
-        "_last_target",
-        "_last_why",
-        "_refusals",
-        "_retry_after",
         "_sending",
         "_sent_at",
         "_start_in",
@@ -70,6 +64,7 @@ class Registration:
         "series",
         "since_utc",
         "state",
+        "tally",
         "waits_for_turn",
         "why",
     )
@@ -81,6 +76,7 @@ class Registration:
         self.account = account
         self.can_register = can_register
         self.series = RegisterSeries()
+        self.tally = RegistrationTally()
         self.state = _State.IDLE
         self.deadline: float | None = None  # s on the clock's time; None: nothing by itself
         self.made_at_utc = wiring.now_utc()
@@ -96,13 +92,6 @@ class Registration:
         self._exchange: RegisterExchange | None = None  # while one is under way
         self._wish = Wish.NOTHING
         self._start_in = 0.0  # s
-        self._retry_after = 0  # s, asked for by the last failure
-        self._failures = 0  # in a row; and so the next
-        self._refusals = 0
-        self._last_at_utc = 0.0  # 0.0: no exchange has ended yet
-        self._last_status = 0
-        self._last_why = ""
-        self._last_target: Target | None = None
         self._sent_at = 0.0
         self._sending: Sending | None = None
         self._is_awaited = False  # an outcome is
@@ -140,23 +129,11 @@ class Registration:
     @property
     def last(self) -> LastExchange | None:
         """Return how the last REGISTER ended, None before there was one."""
-        if self._last_at_utc == 0.0:
-            return None
-        return LastExchange(self._last_at_utc, self._last_status, self._last_why, self._last_target)
+        return self.tally.last
 
     def past(self) -> list[Past]:
         """Return the last transitions, oldest first."""
         return read_history(self.history, self._wiring.words)
-
-    @property
-    def failures(self) -> int:
-        """Return how many failures in a row there were, refusals left out."""
-        return self._failures
-
-    @property
-    def refusals(self) -> int:
-        """Return how many refusals in a row there were."""
-        return self._refusals
 
     @property
     def next_at_utc(self) -> float:
@@ -180,13 +157,7 @@ class Registration:
 
     def recall(self, failures: int, refusals: int, last: LastExchange | None) -> None:
         """Take over what was known before a restart; called before ``start`` or ``resume``."""
-        self._failures = failures
-        self._refusals = refusals
-        if last is not None:
-            self._last_at_utc = last.at_utc
-            self._last_status = last.status
-            self._last_why = self._wiring.words.shared(last.why)
-            self._last_target = self._wiring.words.target(last.target)
+        self.tally.recall(failures, refusals, last, self._wiring.words)
 
     def resume(self, granted: int, bound_for: float, refresh_in: float) -> None:
         """Go on with a binding made before a restart: nothing is sent until it is renewed.
@@ -388,11 +359,10 @@ class Registration:
         return self._wiring.pick_refresh(self)
 
     def _retry_delay(self) -> float:
-        wiring = self._wiring
-        return retry_in(self._failures, wiring.retry_interval, self._retry_after, wiring.random)
+        return self.tally.retry_in(self._wiring.retry_interval, self._wiring.random)
 
     def _rejected_delay(self) -> float:
-        return rejected_in(self._refusals, self._retry_after, self._wiring.random)
+        return self.tally.rejected_in(self._wiring.random)
 
     # -- sending and hearing -------------------------------------------------------------------
 
@@ -465,17 +435,14 @@ class Registration:
         counters = self._wiring.counters
         words = self._wiring.words
         why = words.shared(judgement.why)
-        self._last_at_utc = self._wiring.now_utc()
-        self._last_status = status
-        self._last_why = why
-        self._last_target = words.target(target)
+        tally = self.tally
+        tally.ended(self._wiring.now_utc(), status, why, words.target(target))
         self.waits_for_turn = False
         what = judgement.what
         gives_up = self._wiring.retry_interval == 0
         if what is _Input.GRANTED:
             counters.granted += 1
-            self._failures = 0
-            self._refusals = 0
+            tally.succeeded()
             self.is_renewed = self.is_bound
             self.granted = judgement.granted
             self.others = judgement.others
@@ -486,12 +453,12 @@ class Registration:
             counters.challenged += 1
         elif what is _Input.REFUSED:
             counters.refused += 1
-            self._refusals += 1
+            tally.refusals += 1
             if gives_up:
                 what = _Input.GIVE_UP
         elif what is _Input.FAILED:
             counters.failed += 1
-            self._failures += 1
+            tally.failures += 1
             if status < 300:
                 counters.mismatches += 1
                 self.others = judgement.others
@@ -500,7 +467,7 @@ class Registration:
                 what = _Input.GIVE_UP
         exchange = self._exchange
         if exchange is not None and what not in _GOES_ON:
-            self._retry_after = exchange.retry_after
+            tally.retry_after = exchange.retry_after
             exchange.close()
             self._exchange = None
             self.series.target = words.target(self.series.target)
