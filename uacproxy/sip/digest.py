@@ -24,11 +24,6 @@ _GAP: Final = re.compile(rb"[ \t\r\n,]*")
 _WORD: Final = re.compile(rb"([A-Za-z0-9\-.!%*_+`'~]+)[ \t\r\n]*(=?)[ \t\r\n]*")
 _QUOTED: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _CONTROLS: Final = bytes(range(0x20)).replace(b"\t", b"") + b"\x7f"
-_USUAL: Final = re.compile(  # one challenge as most servers write it, and we
-    rb'Digest realm="([^"\\\x00-\x1f\x7f]*)", ?nonce="([^"\\\x00-\x1f\x7f]+)"'
-    rb'(?:, ?opaque="([^"\\\x00-\x1f\x7f]*)")?(?:, ?algorithm=([A-Za-z0-9-]+))?'
-    rb'(?:, ?qop="([a-z-]*)")?'
-)
 _BARE: Final = re.compile(rb'[^ \t\r\n,"]*')
 
 
@@ -185,19 +180,6 @@ def parse_challenges(message: Message, name: bytes) -> list[Challenge]:
 
 def read_challenges(value: bytes) -> list[Challenge]:
     """Return every challenge in one field value, malformed ones left out."""
-    usual = _USUAL.fullmatch(value)
-    if usual is not None:
-        qop = usual[5]
-        return [
-            Challenge(
-                realm=usual[1],
-                nonce=usual[2],
-                opaque=usual[3],
-                algorithm=usual[4] or b"",
-                qop=[qop] if qop else (),
-                raw=value,
-            )
-        ]
     found: list[Challenge] = []
     for part in _split(value):
         params = part.params
