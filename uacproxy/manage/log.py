@@ -40,11 +40,18 @@ class LeveledLogger(Logger):
     def __init__(self, level: str, observer: ILogObserver, name: str = "uacproxy") -> None:
         super().__init__(namespace=name, observer=observer)
         self._written = frozenset(_IN_ORDER[_IN_ORDER.index(_LEVELS[level]) :])
+        for name, each in _LEVELS.items():
+            if each not in self._written:
+                setattr(self, name, _write_nothing)  # with nothing to look up and pass on
 
     def emit(self, level: Any, format: str | None = None, **values: object) -> None:
         """Write an event of this level, or nothing."""
         if level in self._written:
             super().emit(level, format, **values)
+
+
+def _write_nothing(_format: str | None = None, **_values: object) -> None:
+    """Stand in for a level that is not written."""
 
 
 def open_log(level: str, file: str, form: str, name: str = "uacproxy") -> Logger:
