@@ -26,6 +26,7 @@ from uacproxy.transaction.table import TransactionTable
 from uacproxy.uac.registrations import RegistrationTable
 from uacproxy.uac.send import RequestSender
 from uacproxy.uac.settings import UacSettings
+from uacproxy.uac.written_request import WrittenSender
 
 HERE = ("192.0.2.100", 5060)
 PROVIDER = ("192.0.2.7", 5060)
@@ -87,15 +88,17 @@ class Bench:
         )
         own = account(auth_username="trunk7", auth_password=password)
         self.counters = RegistrationCounters()
+        sender = RequestSender(transports=endpoint, resolver=self, table=self.transactions)
         self.table = RegistrationTable(
             settings=UacSettings(reg_contact_addr="192.0.2.100:5060"),
             source=ListedAccounts(self.clock, [own]),
-            sender=RequestSender(transports=endpoint, resolver=self, table=self.transactions),
+            sender=sender,
             clock=self.clock,
             now_utc=self.now,
             random=CountingRandom(),
             counters=self.counters,
             log=KeptLog(),
+            written=WrittenSender(sender, self.clock.seconds),
         )
         self.table.start()
 

@@ -7,16 +7,9 @@ a restart in ``test_registration_restart``, calls that follow the REGISTER in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import pytest
 
-from tests.support.clock import SteppingClock
-from tests.support.log import KeptLog
 from tests.support.registrar import (
-    EPOCH,
-    CountingRandom,
-    ListedAccounts,
     Reply,
     account,
     challenge,
@@ -27,21 +20,14 @@ from tests.support.registrar import (
     status,
     with_field,
 )
+from tests.support.registrar_pool import FIRST, SECOND, THIRD, Pool
 from tests.unit.test_registrations import Bench, SeededRandom, challenged_or_ok, most_within
-from uacproxy.counters import RegistrationCounters, TransactionCounters
-from uacproxy.ports import Flow, Target
+from uacproxy.ports import Target
 from uacproxy.sip.build import build_response
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import AUTHORIZATION, CONTACT, EXPIRES, WWW_AUTHENTICATE
-from uacproxy.sip.uri import Uri
-from uacproxy.testing.loopback import Network
-from uacproxy.transaction.table import TransactionTable
 from uacproxy.uac.account import Account
 from uacproxy.uac.registration_states import RegistrationState as State
-from uacproxy.uac.registrations import RegistrationTable
-from uacproxy.uac.send import RequestSender
-from uacproxy.uac.settings import UacSettings
-from uacproxy.uac.silent_targets import SilentTargets
 
 # -- never stuck -------------------------------------------------------------------------------
 
@@ -187,78 +173,6 @@ def test_the_refresh_is_in_time_for_a_short_grant() -> None:
 
 
 # -- targets -----------------------------------------------------------------------------------
-
-FIRST = Target(b"UDP", "192.0.2.11", 5060)
-SECOND = Target(b"UDP", "192.0.2.12", 5060)
-THIRD = Target(b"UDP", "192.0.2.13", 5060)
-
-
-class Pool:
-    """A provider with three addresses behind one name, and accounts that register there."""
-
-    def __init__(
-        self, replies: dict[Target, Reply], accounts: Sequence[Account] | None = None
-    ) -> None:
-        self.clock = SteppingClock()
-        self.replies = replies
-        self.heard: list[tuple[Target, Message]] = []
-        network = Network(self.clock)
-        for target in replies:
-            self._listen(network, target)
-        here = network.endpoint("192.0.2.100", 5060, deliver=self._answer_came, log=KeptLog())
-        self.transactions = TransactionTable(
-            clock=self.clock,
-            random=CountingRandom(),
-            counters=TransactionCounters(),
-            user=self,  # type: ignore[arg-type]  # requests come to nobody
-        )
-        self.table = RegistrationTable(
-            settings=UacSettings(reg_contact_addr="192.0.2.100:5060"),
-            source=ListedAccounts(self.clock, [account()] if accounts is None else accounts),
-            sender=RequestSender(
-                transports=here,
-                resolver=self,
-                table=self.transactions,
-                silent=SilentTargets(self.clock.seconds),
-            ),
-            clock=self.clock,
-            now_utc=lambda: self.clock.seconds() + EPOCH,
-            random=CountingRandom(),
-            counters=RegistrationCounters(),
-            log=KeptLog(),
-        )
-        self.table.start()
-
-    def _listen(self, network: Network, target: Target) -> None:
-        def deliver(request: Message, flow: Flow) -> None:
-            self.heard.append((target, request))
-            response = self.replies[target](request)
-            if response is not None:
-                flow.send(response.encode(), None)
-
-        network.endpoint(target.host, target.port, deliver=deliver, log=KeptLog())
-
-    def _answer_came(self, response: Message, flow: Flow) -> None:
-        self.transactions.response_received(response, flow)
-
-    def response_unmatched(self, response: Message, flow: Flow) -> None: ...
-
-    def resolve(self, uri: Uri, then: Callable[[list[Target]], None]) -> None:
-        then([FIRST, SECOND, THIRD])
-
-    def let(self, seconds: float) -> None:
-        until = self.clock.seconds() + seconds
-        while self.clock.seconds() < until:
-            self.clock.run_until(min(self.clock.seconds() + 1.0, until))
-            self.table.beat()
-
-    def asked(self, r_username: bytes = b"trunk7") -> list[Target]:
-        """Return whom each REGISTER of an account went to, retransmissions left out."""
-        seen: dict[tuple[int, Target], None] = {}
-        for target, request in self.heard:
-            if b"sip:%b@" % r_username in request.to.uri:
-                seen.setdefault((request.cseq.number, target))
-        return [target for _, target in seen]
 
 
 def test_the_first_is_silent_the_second_says_503_the_third_answers_and_is_kept() -> None:

@@ -23,8 +23,9 @@ from uacproxy.transport.place import WORKER, WorkerPlace
 from uacproxy.uac.registration_event import RegistrationEvent
 from uacproxy.uac.registration_shards import SPACES, RegistrationShards
 from uacproxy.uac.registrations import RegistrationTable
-from uacproxy.uac.send import Sender
+from uacproxy.uac.send import RequestSender
 from uacproxy.uac.shard_set import ShardSet
+from uacproxy.uac.written_request import WrittenSender
 
 REGISTRATIONS: Final = "registrations"  # the group of those that share them
 FOLLOW_EVERY: Final = 1.0  # s, between two looks at what other instances have registered
@@ -44,7 +45,7 @@ class Registrations(NamedTuple):
 def make_registrations(
     config: Config,
     *,
-    sender: Sender,
+    sender: RequestSender,
     clock: Clock,
     reactor: Any,
     random: Random,
@@ -110,6 +111,8 @@ def make_registrations(
         store=store,
         heard=heard,
         shards=sharing,
+        written=WrittenSender(sender, clock.seconds),
+        gathers=not isinstance(medium, RedisStore),
     )
     shards = None
     if shared is not None and sharing is not None:

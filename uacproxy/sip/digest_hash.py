@@ -93,7 +93,7 @@ def compute_response(
     if algorithm.is_session:
         ha1 = hash_hex(algorithm, b"%b:%b:%b" % (ha1, nonce, cnonce))
     if method == b"REGISTER" and qop != AUTH_INT:
-        ha2 = _ha2_of_register(algorithm, uri)
+        ha2 = ha2_of_register(algorithm, uri)
     else:
         a2 = method + b":" + uri
         if qop == AUTH_INT:
@@ -104,7 +104,7 @@ def compute_response(
     return hash_hex(algorithm, b":".join([ha1, nonce, ha2]))
 
 
-def _ha2_of_register(algorithm: Algorithm, uri: bytes) -> bytes:
+def ha2_of_register(algorithm: Algorithm, uri: bytes) -> bytes:
     """Return H(REGISTER:uri): the registrars of many accounts are few."""
     key = (algorithm.hash_name, uri)
     known = _OF_REGISTRARS.get(key)

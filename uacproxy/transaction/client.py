@@ -46,9 +46,9 @@ class ClientTransaction(Transaction):
         self._notify = notify
         self._response: Message | None = None
 
-    def start(self) -> None:
-        """Send the request for the first time."""
-        self._octets = self.request.encode()
+    def start(self, octets: bytes = b"") -> None:
+        """Send the request for the first time; ``octets`` are those of one that is no message."""
+        self._octets = octets or self.request.encode()
         self._enter(self.state)
         self._send()
 

@@ -319,12 +319,48 @@ class TransactionTable:
             self._invite_clients[branch] = invite_client
             invite_client.start()
             return invite_client
+        client = self._other_client(request, flow, notify, branch)
+        client.start()
+        return client
+
+    def start_written(
+        self,
+        octets: bytes,
+        branch: bytes,
+        method: bytes,
+        flow: Flow,
+        notify: Callable[[Notice, Message | None], None],
+    ) -> ClientTransaction:
+        """Send a request that is written already.
+
+        Args:
+            octets: of the request, our Via on top.
+            branch: of that Via; nobody uses it.
+            method: neither INVITE nor ACK.
+            flow: where to.
+            notify: hears of it.
+
+        Raises:
+            OwnMistake: the branch is taken.
+        """
+        request = Message(b"", method, b"", 0, b"", [], [], b"")
+        client = self._other_client(request, flow, notify, branch)
+        client.start(octets)
+        return client
+
+    def _other_client(
+        self,
+        request: Message,
+        flow: Flow,
+        notify: Callable[[Notice, Message | None], None],
+        branch: bytes,
+    ) -> NonInviteClient:
         if branch in self._other_clients:
             raise OwnMistake("branch used twice")
         client = NonInviteClient(
             request,
             flow=flow,
-            values=values,
+            values=self._reliable if flow.reliable else self._unreliable,
             clock=self._clock,
             counters=self._counters,
             notify=notify,
@@ -332,7 +368,6 @@ class TransactionTable:
         )
         client.key = branch
         self._other_clients[branch] = client
-        client.start()
         return client
 
     def _invite_client_ended(self, client: Transaction) -> None:

@@ -6,8 +6,14 @@ from typing import final
 
 from uacproxy.ports import Random
 from uacproxy.uac.account import Account, BadRow
-from uacproxy.uac.register_exchange import RegisterExchange, RegisterPolicy, ShortestIntervals
+from uacproxy.uac.register_exchange import (
+    RegisterExchange,
+    RegisterPolicy,
+    ShortestIntervals,
+    longest_of,
+)
 from uacproxy.uac.register_request import RegisterRequest
+from uacproxy.uac.register_series import RegisterSeries
 from uacproxy.uac.registration import Registration
 from uacproxy.uac.settings import UacSettings
 
@@ -54,6 +60,10 @@ class AccountRequests:
             outbound=settings.reg_outbound if outbound is None else outbound,
             path=settings.reg_path,
         )
+
+    def asked_of(self, account: Account, series: RegisterSeries) -> int:
+        """Return for how long an account asks to be registered, s."""
+        return longest_of(account, series, self._intervals)
 
     def fault_of(self, account: Account) -> str:
         """Return why no REGISTER can be made of a row; "" where one can."""

@@ -38,6 +38,7 @@ from uacproxy.uac.register_response import (
 from uacproxy.uac.register_series import PEER, RegisterSeries
 from uacproxy.uac.registration_states import RegistrationInput
 from uacproxy.uac.send import UNREACHED, SendOutcome
+from uacproxy.uac.usual_register import UsualRegister, usual_register
 
 MOST_RAISES: Final = 2  # answers to 423 in one exchange
 LACKS_OUTBOUND: Final = 439  # RFC 5626 11.6
@@ -83,6 +84,20 @@ class ShortestIntervals:
             self._of[registrar] = seconds
 
 
+def longest_of(
+    account: Account, series: RegisterSeries, intervals: ShortestIntervals | None
+) -> int:
+    """Return what an account asks for, s: at least what its registrar has said it takes.
+
+    Args:
+        account: whose.
+        series: what it was told itself.
+        intervals: what any account was told there; None: another registrar is asked.
+    """
+    shortest = 0 if intervals is None else intervals.of(account.registrar)
+    return max(account.expires, series.min_expires, shortest)
+
+
 @final
 class RegisterExchange:
     """One account's side of the conversation; how many requests it has is bounded.
@@ -100,6 +115,7 @@ class RegisterExchange:
         "_attempts",
         "_credentials",
         "_given",
+        "_grant",
         "_intervals",
         "_nonces",
         "_policy",
@@ -139,12 +155,41 @@ class RegisterExchange:
         self._asked = 0  # s
         self._answer: Authorized | None = None  # to the challenge just received
         self._ahead = False  # the last request carried credentials unasked
+        self._grant: Message | None = None  # the answer that ends it well
+        series.usual = None  # until it has
         if not policy.keep_call_id:
             series.call_id = b""
 
     def close(self) -> None:
         """End: what serves the next exchange is kept in the series."""
-        self._series.keep_nonces(self._username, self._nonces)
+        series = self._series
+        series.keep_nonces(self._username, self._nonces)
+        grant = self._grant
+        if grant is not None:
+            series.usual = self._usual(grant)
+
+    def _usual(self, grant: Message) -> UsualRegister | None:
+        """Return what the next exchange may have in common with this one, None for nothing."""
+        policy = self._policy
+        sent = self._sent
+        target = self._series.target
+        if policy.learn_address or policy.service_route or not policy.keep_call_id:
+            return None
+        if self._redirect is not None or sent is None or target is None:
+            return None
+        for credential in self._credentials:
+            known = self._nonces.known(credential.username, PEER)
+            if len(self._given) != 1 or len(known) != 1:
+                return None
+            given = self._given[0]
+            if known[0].nc != given.nc or known[0].challenge.nonce != given.nonce:
+                return None
+            usual = usual_register(
+                sent, given, known[0].challenge, credential, self._asked, self.request.socket
+            )
+            if usual is not None and usual.heard(grant, self.request):
+                return usual
+        return None
 
     @property
     def _username(self) -> bytes:
@@ -177,9 +222,8 @@ class RegisterExchange:
         else:
             series.cseq += 1
         redirect = self._redirect
-        shortest = self._intervals.of(self._registrar) if redirect is None else 0
-        longest = max(self._account.expires, series.min_expires, shortest)
-        self._asked = 0 if removing else longest
+        intervals = self._intervals if redirect is None else None
+        self._asked = 0 if removing else longest_of(self._account, series, intervals)
         request = self.request.build(
             series.call_id,
             series.from_tag,
@@ -208,6 +252,26 @@ class RegisterExchange:
         self._given = given
         self._sent = request
         return request
+
+    def sent_already(self, request: Message, usual: UsualRegister) -> None:
+        """Hear of a first request that was written without this; it carries credentials."""
+        self._sent = request
+        self._asked = usual.asked
+        self._ahead = True
+        for credential in self._credentials:
+            for known in self._nonces.known(credential.username, PEER):
+                value = request.get(known.name) or b""
+                challenge = known.challenge
+                self._given.append(
+                    Authorized(
+                        known.name,
+                        value,
+                        credential.username,
+                        challenge.realm,
+                        challenge.nonce,
+                        known.nc,
+                    )
+                )
 
     @property
     def carries_credentials(self) -> bool:
@@ -275,6 +339,7 @@ class RegisterExchange:
         if self._policy.service_route:
             series.service_route = read_service_route(response)
         moved = self._policy.learn_address and self._has_moved(response, now)
+        self._grant = response
         return Judgement(RegistrationInput.GRANTED, why, granted.expires, granted.others, moved)
 
     def _has_moved(self, response: Message, now: float) -> bool:

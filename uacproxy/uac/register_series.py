@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, final
 from uacproxy.ports import Target
 from uacproxy.sip.digest import read_challenges
 from uacproxy.uac.nonces import NonceBook
+from uacproxy.uac.usual_register import UsualRegister
 
 PEER: Final = b""  # a book of nonces for each account knows one peer
 MOST_NONCES: Final = 2  # a proxy's and a registrar's
@@ -53,6 +54,7 @@ class RegisterSeries:
         "public",
         "service_route",
         "target",
+        "usual",
     )
 
     def __init__(self) -> None:
@@ -68,6 +70,7 @@ class RegisterSeries:
         self.moves = 0  # of ``public``, within the span
         self.moved_at = 0.0  # s on the clock's time
         self.is_plain = False  # a hop said 439: no reg-id, no instance
+        self.usual: UsualRegister | None = None  # what the next is like, if it is as the last was
 
     def move(self, public: bytes, now: float) -> bool:
         """Take another public address, unless it changes too often to be followed."""

@@ -17,6 +17,7 @@ from uacproxy.errors import OwnMistake
 from uacproxy.ports import Target
 from uacproxy.uac.account import Account
 from uacproxy.uac.register_exchange import Judgement, RegisterExchange
+from uacproxy.uac.register_response import readable
 from uacproxy.uac.register_series import RegisterSeries
 from uacproxy.uac.registration_delays import LONGEST_EXCHANGE
 from uacproxy.uac.registration_event import LastExchange, RegistrationEvent
@@ -31,6 +32,7 @@ from uacproxy.uac.registration_states import (
 from uacproxy.uac.registration_tally import RegistrationTally
 from uacproxy.uac.registration_wiring import RegistrationWiring
 from uacproxy.uac.send import UNANSWERED, Sending, SendOutcome
+from uacproxy.uac.written_request import WrittenRequest
 
 MOVED_WITHIN: Final = 2.0  # s, until a new public address is registered
 
@@ -52,6 +54,7 @@ class Registration:
         "_start_in",
         "_wiring",
         "_wish",
+        "_written",
         "account",
         "bound_until",
         "can_register",
@@ -60,12 +63,14 @@ class Registration:
         "history",
         "is_renewed",
         "made_at_utc",
+        "noted_at_utc",
         "others",
         "series",
         "since_utc",
         "state",
         "tally",
         "waits_for_turn",
+        "was_usual",
         "why",
     )
 
@@ -86,6 +91,8 @@ class Registration:
         self.granted = 0  # s
         self.bound_until = 0.0  # s on the clock's time; 0.0: no binding
         self.is_renewed = False  # the last grant found a binding there
+        self.noted_at_utc = 0.0  # its record in the store
+        self.was_usual = False  # and nothing but counts and times is new with it
         self.others = 0  # Contacts of others the registrar listed last
         self.waits_for_turn = False  # to send
         self._wiring = wiring
@@ -94,6 +101,7 @@ class Registration:
         self._start_in = 0.0  # s
         self._sent_at = 0.0
         self._sending: Sending | None = None
+        self._written: WrittenRequest | None = None  # the same, where it is as usual
         self._is_awaited = False  # an outcome is
         self._is_sending = False  # within ``sender.send``
         self._early: SendOutcome | None = None  # came before ``sender.send`` returned
@@ -124,7 +132,9 @@ class Registration:
     def is_auth_sent(self) -> bool:
         """Tell whether the REGISTER under way carries credentials."""
         exchange = self._exchange
-        return self.in_flight and exchange is not None and exchange.carries_credentials
+        if exchange is None:
+            return self._written is not None
+        return self.in_flight and exchange.carries_credentials
 
     @property
     def last(self) -> LastExchange | None:
@@ -176,6 +186,7 @@ class Registration:
     def hand_over(self) -> None:
         """Stop in silence: another instance goes on from here, and the binding stays."""
         sending, self._sending = self._sending, None
+        self._written = None
         self._is_awaited = False
         self.waits_for_turn = False
         if sending is not None:
@@ -216,6 +227,7 @@ class Registration:
         self.recall(0, 0, old.last)
         sending = old._sending
         old._sending = None
+        old._written = None
         old._wish = Wish.NOTHING
         old.deadline = None
         old.waits_for_turn = False
@@ -229,6 +241,7 @@ class Registration:
             return
         sending = self._sending
         self._sending = None
+        self._written = None
         self._is_awaited = False
         if sending is not None:
             sending.abandon()
@@ -368,7 +381,8 @@ class Registration:
 
     def _begin(self) -> None:
         self._start_in = 0.0
-        self._exchange = self._wiring.open_exchange(self)
+        self._exchange = None
+        self.was_usual = False
         self._send()
 
     def _send(self) -> None:
@@ -390,9 +404,12 @@ class Registration:
 
     def _send_now(self) -> None:
         exchange = self._exchange
-        if exchange is None:
-            raise OwnMistake("a REGISTER outside an exchange")
         wiring = self._wiring
+        if exchange is None:
+            if self._sent_as_usual():
+                return
+            exchange = wiring.open_exchange(self)
+            self._exchange = exchange
         request = exchange.next_request(removing=self.state is _State.UNREGISTERING)
         self._sent_at = wiring.clock.seconds()
         wiring.counters.sent += 1
@@ -409,6 +426,21 @@ class Registration:
         finally:
             self._is_sending = False
 
+    def _sent_as_usual(self) -> bool:
+        """Send a refresh that is as the last one was; False: it is not."""
+        wiring = self._wiring
+        usual = wiring.usual
+        if usual is None or self.state is not _State.REFRESHING:
+            return False
+        written = usual.send(self.account, self.series, self._heard)
+        if written is None:
+            return False
+        self._sent_at = wiring.clock.seconds()
+        wiring.counters.sent += 1
+        self._is_awaited = True
+        self._sending = self._written = written
+        return True
+
     def _heard(self, outcome: SendOutcome) -> None:
         """Hear how the REGISTER ended, perhaps while it is being sent."""
         if self._is_sending:
@@ -419,9 +451,14 @@ class Registration:
     def _take(self, outcome: SendOutcome) -> None:
         self._sending = None
         self._is_awaited = False
+        written, self._written = self._written, None
         exchange = self._exchange
         if exchange is None:
-            raise OwnMistake("an answer to a REGISTER that was never made")
+            if written is None:
+                raise OwnMistake("an answer to a REGISTER that was never made")
+            if self._is_as_usual(outcome):
+                return
+            exchange = self._opened_late(written)
         judgement = exchange.judge(
             outcome,
             removing=self.state is _State.UNREGISTERING,
@@ -430,6 +467,30 @@ class Registration:
         if outcome.response is None:
             self._wiring.counters.unanswered += 1
         self._ended(outcome.status, judgement, outcome.target)
+
+    def _is_as_usual(self, outcome: SendOutcome) -> bool:
+        """Take the answer to a usual refresh; False: it is another than the one before."""
+        usual = self.series.usual
+        response = outcome.response
+        if usual is None or response is None or outcome.status != 200:
+            return False
+        if outcome.target != self.series.target or not usual.is_answer(response):
+            return False
+        why = readable(response.reason)
+        granted = Judgement(_Input.GRANTED, why, usual.granted, usual.others)
+        self.was_usual = True
+        self._ended(200, granted, outcome.target)
+        return True
+
+    def _opened_late(self, written: WrittenRequest) -> RegisterExchange:
+        """Return the exchange that a usual refresh has begun, and may go on with."""
+        usual = self.series.usual
+        if usual is None:
+            raise OwnMistake("a usual REGISTER of an account that has none")
+        exchange = self._wiring.open_exchange(self)
+        self._exchange = exchange
+        exchange.sent_already(written.request, usual)
+        return exchange
 
     def _ended(self, status: int, judgement: Judgement, target: Target | None) -> None:
         counters = self._wiring.counters
@@ -466,7 +527,9 @@ class Registration:
             if gives_up:
                 what = _Input.GIVE_UP
         exchange = self._exchange
-        if exchange is not None and what not in _GOES_ON:
+        if exchange is None:
+            tally.retry_after = 0
+        elif what not in _GOES_ON:
             tally.retry_after = exchange.retry_after
             exchange.close()
             self._exchange = None

@@ -9,14 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, final
 
-from uacproxy.ports import Random, Store
+from uacproxy.ports import Clock, Random, Store
 from uacproxy.uac.account_index import AccountIndex
 from uacproxy.uac.account_requests import AccountRequests
 from uacproxy.uac.registration import Registration
 from uacproxy.uac.registration_history import SharedWords
 from uacproxy.uac.registration_schedule import Schedule
 from uacproxy.uac.registration_states import RegistrationState
-from uacproxy.uac.registration_store import Recollection, RegistrationStore, place_of
+from uacproxy.uac.registration_store import (
+    Recollection,
+    RegistrationStore,
+    place_of,
+    with_renewal,
+)
+from uacproxy.uac.renewal_log import LONGEST_GRANT, RECORD_AGAIN, Renewal, RenewalLog
 
 LATE_WITHIN: Final = 5.0  # s, for refreshes that came due while nobody was here
 
@@ -36,7 +42,9 @@ class Resumption:
         disabled: set[str],
         contact_addr: str,
         is_shared: bool,
+        gathers: bool,
         now_utc: Callable[[], float],
+        clock: Clock,
         random: Random,
     ) -> None:
         """Begin with nothing read.
@@ -50,7 +58,9 @@ class Resumption:
             disabled: l_uuids of those an operator has disabled.
             contact_addr: reg_contact_addr.
             is_shared: other instances read what is written.
+            gathers: renewals are written side by side, see ``RenewalLog``.
             now_utc: s of the epoch.
+            clock: of what is gathered before it is written.
             random: of refreshes that came due while nobody was here.
         """
         self._store = None if store is None else RegistrationStore(store, now_utc)
@@ -64,12 +74,23 @@ class Resumption:
         self._now_utc = now_utc
         self._random = random
         self._remembered: dict[str, bytes] = {}  # records of accounts not added yet
+        self._renewed: dict[str, Renewal] = {}  # and what came behind them
+        self._renewals: RenewalLog | None = None
+        if store is not None and gathers and not is_shared:
+            self._renewals = RenewalLog(store, clock, random)
 
     def read(self, then: Callable[[], None]) -> None:
         """Read all records, then call ``then``."""
 
         def found(remembered: dict[str, bytes]) -> None:
             self._remembered = remembered
+            if self._renewals is None:
+                then()
+            else:
+                self._renewals.load(found_renewed)
+
+        def found_renewed(renewed: dict[str, Renewal]) -> None:
+            self._renewed = renewed
             then()
 
         if self._store is None:
@@ -81,11 +102,21 @@ class Resumption:
         """Return what ``read`` has found for an account, once."""
         if self._store is None:
             return None
-        return self._store.decode(self._remembered.pop(l_uuid, None))
+        known = self._store.decode(self._remembered.pop(l_uuid, None))
+        renewal = self._renewed.pop(l_uuid, None)
+        if known is not None and renewal is not None:
+            known = with_renewal(known, renewal)
+        return known
 
     def drop(self) -> None:
         """Let go of what was read for accounts that are not there."""
         self._remembered = {}
+        self._renewed = {}
+
+    def close(self) -> None:
+        """Keep nothing back any more that is to be written."""
+        if self._renewals is not None:
+            self._renewals.close()
 
     def forget(self, l_uuid: str) -> None:
         """Delete the record of an account that is gone."""
@@ -149,6 +180,9 @@ class Resumption:
         """
         if self._store is None or self._index.get(registration.account.l_uuid) is not registration:
             return
+        if may_wait and registration.was_usual and self._is_noted(registration, self._now_utc()):
+            return
+        registration.noted_at_utc = self._now_utc()
         bound = registration.is_bound
         self._store.save(
             registration.account.l_uuid,
@@ -167,6 +201,28 @@ class Resumption:
             ),
             may_wait=may_wait,
         )
+
+    def _is_noted(self, registration: Registration, now_utc: float) -> bool:
+        """Note a renewal beside the record; False: it has to be written anew."""
+        renewals = self._renewals
+        granted = registration.granted
+        if renewals is None or granted > LONGEST_GRANT:
+            return False
+        if now_utc - registration.noted_at_utc >= RECORD_AGAIN:
+            return False
+        series = registration.series
+        renewals.add(
+            registration.account.l_uuid,
+            Renewal(
+                granted,
+                series.cseq,
+                series.nonces[0].nc,
+                now_utc,
+                registration.at_utc(registration.bound_until),
+                registration.next_at_utc,
+            ),
+        )
+        return True
 
     def written_again(self) -> Iterator[None]:
         """Write everything again, an account a step, to a store that may have lost it."""

@@ -19,6 +19,7 @@ from uacproxy.sip.grammar import octets_of, text
 from uacproxy.uac.account import Account
 from uacproxy.uac.register_series import KeptNonce, RegisterSeries
 from uacproxy.uac.registration_event import LastExchange
+from uacproxy.uac.renewal_log import Renewal
 
 SPACE: Final = "registrations"
 VERSION: Final = 1
@@ -56,6 +57,24 @@ def place_of(account: Account, contact_addr: str) -> bytes:
         account.contact_addr or contact_addr,
     )
     return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).digest()[:8]
+
+
+def with_renewal(known: Recollection, renewal: Renewal) -> Recollection:
+    """Return a record with what came behind it; one that was written later stays as it is."""
+    series = known.series
+    if renewal.written_at_utc <= known.written_at_utc or len(series.nonces) != 1:
+        return known
+    kept = series.nonces[0]
+    series.cseq = renewal.cseq
+    series.nonces = (KeptNonce(kept.name, kept.challenge, renewal.nc),)
+    last = known.last
+    return known._replace(
+        written_at_utc=renewal.written_at_utc,
+        bound_until_utc=renewal.bound_until_utc,
+        next_at_utc=renewal.next_at_utc,
+        granted=renewal.granted,
+        last=None if last is None else last._replace(at_utc=renewal.written_at_utc),
+    )
 
 
 @final

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from uacproxy.uac.register_exchange import RegisterExchange
     from uacproxy.uac.registration import Registration
     from uacproxy.uac.registration_event import RegistrationEvent
+    from uacproxy.uac.usual_refreshes import UsualRefreshes
 
 
 @final
@@ -32,6 +33,7 @@ class RegistrationWiring:
         "retry_interval",
         "sender",
         "take_turn",
+        "usual",
         "words",
     )
 
@@ -50,6 +52,7 @@ class RegistrationWiring:
         take_turn: Callable[[Registration], bool],
         changed: Callable[[Registration, RegistrationEvent], None],
         deadline_set: Callable[[Registration, float], None],
+        usual: UsualRefreshes | None = None,
     ) -> None:
         self.retry_interval = retry_interval  # s; 0: the first failure disables
         self.clock = clock
@@ -62,4 +65,5 @@ class RegistrationWiring:
         self.pick_refresh = pick_refresh  # s until the binding just granted is renewed
         self.take_turn = take_turn  # False: ``proceed`` is called when it is this one's turn
         self.changed = changed  # hears of each transition, when all else is done
+        self.usual = usual  # sends what is as the last one was; None: each goes the long way
         self.deadline_set = deadline_set  # hears of each new deadline, s on the clock's time

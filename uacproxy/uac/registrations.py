@@ -37,6 +37,8 @@ from uacproxy.uac.registration_store import Recollection
 from uacproxy.uac.registration_wiring import RegistrationWiring
 from uacproxy.uac.send import UNANSWERED, Sender
 from uacproxy.uac.settings import UacSettings
+from uacproxy.uac.usual_refreshes import UsualRefreshes
+from uacproxy.uac.written_request import WrittenSender
 
 MOST_LEAVING_AT_ONCE: Final = 50  # bindings that a beat begins to take back
 MISTAKEN_FOR: Final = 60.0  # s until one that met a mistake of ours is tried again
@@ -65,6 +67,8 @@ class RegistrationTable(RegistrationLookup):
         store: Store | None = None,
         heard: Callable[[RegistrationEvent], None] | None = None,
         shards: RegistrationShards | None = None,
+        written: WrittenSender | None = None,
+        gathers: bool = True,
     ) -> None:
         """Begin empty.
 
@@ -81,6 +85,8 @@ class RegistrationTable(RegistrationLookup):
             store: of what outlives a restart; None: nothing does.
             heard: hears of each transition after the log.
             shards: tells which accounts are registered here; None: all.
+            written: sends refreshes that are as the last one was; None: ``sender`` sends all.
+            gathers: renewals are written side by side, to a store that nobody else empties.
         """
         requests = AccountRequests(settings, user_agent, random)
         index = AccountIndex()
@@ -122,7 +128,9 @@ class RegistrationTable(RegistrationLookup):
             disabled=disabled,
             contact_addr=settings.reg_contact_addr,
             is_shared=shards is not None,
+            gathers=gathers,
             now_utc=now_utc,
+            clock=clock,
             random=random,
         )
         self._wishes = OperatorWishes(index, disabled, shards, self._resumption.remember)
@@ -138,6 +146,7 @@ class RegistrationTable(RegistrationLookup):
                 counters=counters,
                 words=self.words,
                 open_exchange=requests.open_exchange,
+                usual=None if written is None else UsualRefreshes(requests, written, random),
                 pick_refresh=self._schedule.pick_refresh,
                 take_turn=self._take_turn,
                 changed=self._changed,
@@ -375,6 +384,7 @@ class RegistrationTable(RegistrationLookup):
         if self.loader is not None:
             self.loader.close()
         self._changes.close()
+        self._resumption.close()
         kept = () if self._keeps_bindings else self._index
         mine = [
             one for one in (*kept, *self._leaving) if one.state is not RegistrationState.ELSEWHERE

@@ -38,6 +38,16 @@ class ClientTransactions(Protocol):
     ) -> Transaction:
         """Send a request; ``notify`` is called in a later turn."""
 
+    def start_written(
+        self,
+        octets: bytes,
+        branch: bytes,
+        method: bytes,
+        flow: Flow,
+        notify: Callable[[Notice, Message | None], None],
+    ) -> Transaction:
+        """Send a request that is written already; ``notify`` is called in a later turn."""
+
     def new_branch(self) -> bytes:
         """Return a branch nobody has used."""
 
@@ -105,10 +115,31 @@ class RequestSender:
     ) -> None:
         self._transports = transports
         self._resolver = resolver
-        self._table = table
-        self._udp_limit = udp_limit
+        self.table = table
+        self.udp_limit = udp_limit
         self._default_socket = default_socket
-        self._silent = silent
+        self.silent = silent
+
+    def flow_to(self, target: Target, socket: ListenAddress | None) -> Flow | None:
+        """Return the flow a request takes to a target; None: there is none to take at sight."""
+        wanted = self._default_socket if socket is None else socket
+        if wanted is not None and not target.chosen:
+            return None
+        return self._transports.flow_to(target, wanted)
+
+    def take_up(
+        self,
+        request: Message,
+        next_hop: Uri,
+        notify: Callable[[SendOutcome], None],
+        target: Target,
+        flow: Flow,
+        socket: ListenAddress | None,
+    ) -> SentRequest:
+        """Go on with a request that another has sent to its first target; it hears how it went."""
+        under_way = self._request(request, next_hop, notify, socket, b"")
+        under_way.sent_already(target, flow)
+        return under_way
 
     def send(
         self,
@@ -137,20 +168,30 @@ class RequestSender:
         """
         if request.method == b"INVITE" or request.method == b"ACK":
             raise OwnMistake("an INVITE or ACK is not sent this way")
-        under_way = SentRequest(
+        under_way = self._request(request, next_hop, notify, socket, contact_user)
+        under_way.start(target)
+        return under_way
+
+    def _request(
+        self,
+        request: Message,
+        next_hop: Uri,
+        notify: Callable[[SendOutcome], None],
+        socket: ListenAddress | None,
+        contact_user: bytes,
+    ) -> SentRequest:
+        return SentRequest(
             self._transports,
             self._resolver,
-            self._table,
-            self._udp_limit,
+            self.table,
+            self.udp_limit,
             request,
             next_hop,
             notify,
             self._default_socket if socket is None else socket,
             contact_user,
-            self._silent,
+            self.silent,
         )
-        under_way.start(target)
-        return under_way
 
 
 @final
@@ -206,6 +247,15 @@ class SentRequest:
         if first is not None:
             self._walk.put_first(first)
         self._walk.go_on()
+
+    def sent_already(self, target: Target, flow: Flow) -> None:
+        """Note the target that another has asked."""
+        self._walk.taken(target, flow)
+
+    def failed_at(self, sent_at: float, notice: Notice, response: Message | None) -> None:
+        """Hear how that went: no answer to what left at ``sent_at``, s, or a 503."""
+        self._sent_at = sent_at
+        self._heard(notice, response)
 
     def abandon(self) -> None:
         """Forget it: nothing more is sent, and nobody is told how it ends."""

@@ -121,6 +121,12 @@ class TargetWalk:
         if self._silent is None or not self._silent.is_passed_over(target):
             self._targets.insert(0, target)
 
+    def taken(self, target: Target, flow: Flow) -> None:
+        """Note that the request has gone to this target already."""
+        self._tried.append(target)
+        self.target = target
+        self.flow = flow
+
     def stop(self) -> None:
         """Ask nobody else, and let go of the sender."""
         self.over = True
