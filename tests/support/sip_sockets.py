@@ -19,6 +19,7 @@ from uacproxy.settings import Address, ListenAddress, parse_listen
 from uacproxy.sip.limits import LimitSettings
 from uacproxy.sip.message import Message
 from uacproxy.sip.parse import MalformedMessage
+from uacproxy.sip.via import Via
 from uacproxy.transport.overload import Overload
 from uacproxy.transport.sockets import SocketSet
 
@@ -87,6 +88,10 @@ class Service:
             overload=self.overload,
             transactions=self,
         )
+
+    def is_own(self, _method: bytes, _via: Via) -> bool:
+        """Have sent nothing."""
+        return False
 
     def knows(self, _method: bytes, _key: bytes) -> bool:
         """Know no transaction."""

@@ -9,6 +9,7 @@ from uacproxy.counters import OverloadCounters, TransportCounters
 from uacproxy.ports import Flow
 from uacproxy.sip.limits import LimitSettings
 from uacproxy.sip.message import Message
+from uacproxy.sip.via import Via
 from uacproxy.testing.clock import SteppingClock
 from uacproxy.testing.loopback import Network
 from uacproxy.transport.admission import Admission
@@ -61,6 +62,7 @@ class Bench:
         self.refused: list[Message] = []
         self.stateless_tag = b"ours"
         self.known: set[bytes] = set()  # keys
+        self.sent_here: set[bytes] = set()  # branches
         self.overload = Overload(
             delay=0.1,
             retry_after=6,
@@ -90,6 +92,9 @@ class Bench:
     def late(self, delays: float) -> None:
         """Be late by so many times what is allowed."""
         self.queue.seen(delays * 0.1, 0.0)
+
+    def is_own(self, _method: bytes, via: Via) -> bool:
+        return via.branch in self.sent_here
 
     def knows(self, _method: bytes, key: bytes) -> bool:
         return key in self.known
@@ -147,7 +152,16 @@ def test_responses_and_what_we_sent_to_ourselves_are_never_refused() -> None:
     bench = Bench()
     bench.late(50)
     assert bench.give(RESPONSE) == (1, 0)
-    assert bench.give(octets("INVITE"), flow=bench.ours) == (2, 0)
+    bench.sent_here.add(b"z9hG4bK7")  # whatever listener of ours it left by
+    assert bench.give(octets("INVITE", number=7), octets("INVITE", number=8)) == (2, 1)
+    bench.burst(octets("INVITE", number=7), octets("INVITE", number=8))
+    assert (len(bench.delivered), len(bench.sent)) == (3, 1)
+
+
+def test_who_writes_our_address_as_its_source_is_refused_like_others() -> None:
+    bench = Bench()
+    bench.late(50)
+    assert bench.give(octets("INVITE"), flow=bench.ours) == (0, 1)
 
 
 @pytest.mark.parametrize("remote", [("fe80::1%eth0", 5070), ("fe80::1", 5070)])

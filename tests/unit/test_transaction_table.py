@@ -16,6 +16,7 @@ from uacproxy.ports import Flow
 from uacproxy.sip.build import build_ack, build_cancel, build_response
 from uacproxy.sip.message import Message
 from uacproxy.sip.parse import parse_message
+from uacproxy.sip.via import parse_via
 from uacproxy.transaction.client import ClientTransaction
 from uacproxy.transaction.invite_server import InviteServer
 from uacproxy.transaction.key import invite_key
@@ -458,6 +459,19 @@ def test_the_table_knows_what_it_answers_already() -> None:
         other = request(method, branch=b"z9hG4bKother")
         assert bench.table.knows(method, invite_key(once))
         assert not bench.table.knows(method, invite_key(other))
+
+
+def test_a_request_of_our_own_is_known_when_it_comes_back_and_no_other_in_its_name() -> None:
+    bench = Bench()
+    for method, other in ((b"INVITE", b"OPTIONS"), (b"OPTIONS", b"INVITE"), (b"INFO", b"ODD")):
+        via = parse_via(b"SIP/2.0/UDP " + bench.flow.sent_by + b";branch=z9hG4bKout" + method)
+        assert not bench.table.is_own(method, via)
+        sent = request(method, branch=via.branch)
+        bench.table.start_client(sent, bench.flow, lambda *_: None)
+        assert bench.table.is_own(method, via)
+        assert not bench.table.is_own(other, via)
+        elsewhere = parse_via(b"SIP/2.0/UDP 192.0.2.77:5060;branch=" + via.branch)
+        assert not bench.table.is_own(method, elsewhere)
 
 
 # -- responses -----------------------------------------------------------------------------

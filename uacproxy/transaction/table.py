@@ -11,7 +11,7 @@ from uacproxy.ports import Clock, Flow, Random
 from uacproxy.sip.build import build_response
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import RETRY_AFTER
-from uacproxy.sip.via import MAGIC_COOKIE
+from uacproxy.sip.via import MAGIC_COOKIE, Via
 from uacproxy.transaction.client import ClientTransaction
 from uacproxy.transaction.invite_client import InviteClient
 from uacproxy.transaction.invite_server import InviteServer
@@ -147,6 +147,20 @@ class TransactionTable:
         if method == b"INVITE":
             return key in self._invite_servers
         return key + b" " + method in self._other_servers
+
+    def is_own(self, method: bytes, via: Via) -> bool:
+        """Tell whether a request with this Via on top is one of our own, come back.
+
+        Whoever got it from us may send it too, but no other under its name.
+        """
+        client: ClientTransaction | None
+        if method == b"INVITE":
+            client = self._invite_clients.get(via.branch)
+        else:
+            client = self._other_clients.get(via.branch)
+        if client is None or client.method != method:
+            return False
+        return client.flow.sent_by == via.sent_by
 
     def response_received(self, response: Message, flow: Flow) -> None:
         """Take a response: its client transaction has our branch and the method of its CSeq."""

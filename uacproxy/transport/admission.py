@@ -12,6 +12,7 @@ from typing import Final, Protocol, final
 from uacproxy.ports import Flow
 from uacproxy.sip.message import Message
 from uacproxy.sip.sketch import Sketch, build_refusal
+from uacproxy.sip.via import Via
 from uacproxy.transaction.key import invite_key
 from uacproxy.transport.overload import Overload, Queue
 
@@ -51,6 +52,9 @@ class Transactions(Protocol):
 
     def knows(self, method: bytes, key: bytes) -> bool:
         """Tell whether a request is a retransmission that a server transaction answers."""
+
+    def is_own(self, method: bytes, via: Via) -> bool:
+        """Tell whether a request with this Via on top is one of our own, come back."""
 
     def refuse(self, request: Message, flow: Flow, retry_after: int) -> None:
         """Answer 503 without a transaction."""
@@ -95,9 +99,9 @@ class Admission:
 
     def is_refused(self, request: Message, flow: Flow, queue: Queue) -> bool:
         """Refuse a request, where it begins something and has to go; else return False."""
-        if not begins_something(request) or flow.remote == flow.local:
-            return False
         method = request.method
+        if not begins_something(request) or self._transactions.is_own(method, request.via):
+            return False
         key = invite_key(request)
         if self._transactions.knows(method, key):
             return False
@@ -119,7 +123,9 @@ class Admission:
     def turns_away(self, sketch: Sketch, flow: Flow, queue: Queue) -> bool:
         """Do what ``is_refused`` does, for what was looked at no further."""
         key = sketch.key
-        if flow.remote == flow.local or self._transactions.knows(sketch.method, key):
+        if self._transactions.is_own(sketch.method, sketch.via):
+            return False
+        if self._transactions.knows(sketch.method, key):
             return False
         place = _place_of(sketch.method, key)
         patience = patience_of(sketch.method, sketch.request_uri)
