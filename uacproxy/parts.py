@@ -107,7 +107,8 @@ class Parts:
         self.overload_counters = OverloadCounters()
         self.registration_counters = RegistrationCounters()
         self.store_failures: dict[str, int] = {}
-        self.random: Random = SystemRandom(os.urandom, random.SystemRandom().uniform)
+        delays = random.Random(os.urandom(32))  # without a call of the kernel for each
+        self.random: Random = SystemRandom(os.urandom, delays.uniform)
         if place is not None:
             self.random = OwnTokens(self.random, place.number, place.workers)
         self.clock = BeatClock(time.monotonic, self._timer_failed)
