@@ -53,7 +53,7 @@ def kamailio_command(run: Path, template: Path, **words: str) -> list[str] | Non
     if program is None or not modules:
         return None
     cfg = fill(template, run, MODULES=modules[0], **words)
-    memory = ["-m", "1024", "-M", "64", "-x", "tlsf", "-X", "tlsf", "-b", "4194304"]
+    memory = ["-m", "4096", "-M", "64", "-x", "tlsf", "-X", "tlsf", "-b", "4194304"]
     return [program, "-f", str(cfg), "-P", str(run / "pid"), "-Y", str(run), "-DD", "-E", *memory]
 
 
