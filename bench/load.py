@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.processes import Sampler, family, resident
-from bench.systems import SUT
+from bench.systems import SUT, Address
 from bench.workloads import CALLS, Workload
 
 CALLEE = ("127.7.0.2", 5070)
@@ -48,7 +48,9 @@ def lasts(workload: Workload, warm: float, secs: float) -> float:
     return 2.0 + (6.0 * PACE if workload.stands else warm + secs + 1.0)
 
 
-def measure(pid: int, workload: Workload, rate: int, warm: float, secs: float) -> Figures:
+def measure(
+    pid: int, workload: Workload, rate: int, warm: float, secs: float, sut: Address = SUT
+) -> Figures:
     """Run a workload at one rate of its units and return its figures.
 
     Args:
@@ -57,6 +59,7 @@ def measure(pid: int, workload: Workload, rate: int, warm: float, secs: float) -
         rate: calls/s, or units/s where calls stand.
         warm: s before the measurement begins.
         secs: s that are measured.
+        sut: where the system listens.
     """
     if workload.stands:
         calls, most, until = rate * PACE, rate * PACE, 6.0 * PACE
@@ -66,7 +69,7 @@ def measure(pid: int, workload: Workload, rate: int, warm: float, secs: float) -
         run = Path(folder)
         pids = family(pid)
         sampler = Sampler(pids)
-        with load(run, workload, rate, calls, most, timeout=until + 14) as caller:
+        with load(run, workload, rate, calls, most, timeout=until + 14, sut=sut) as caller:
             sampler.start()
             try:
                 caller.wait(until + 30)
@@ -82,7 +85,14 @@ def measure(pid: int, workload: Workload, rate: int, warm: float, secs: float) -
 
 @contextmanager
 def load(
-    run: Path, workload: Workload, rate: int, calls: int, most: int = 0, *, timeout: float = 0
+    run: Path,
+    workload: Workload,
+    rate: int,
+    calls: int,
+    most: int = 0,
+    *,
+    timeout: float = 0,
+    sut: Address = SUT,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run both sides of a workload until the block ends; gives the caller.
 
@@ -93,6 +103,7 @@ def load(
         calls: altogether.
         most: calls at a time; 0: as many as begin in a second.
         timeout: s, after which the caller ends whatever is left; 0: never.
+        sut: where the system listens.
     """
     callee = None
     if workload.callee:
@@ -102,7 +113,7 @@ def load(
     caller = sipp(
         run,
         "caller",
-        *(f"{SUT[0]}:{SUT[1]}", "-sf", str(CALLS / workload.caller)),
+        *(f"{sut[0]}:{sut[1]}", "-sf", str(CALLS / workload.caller)),
         *("-s", "provider.example.net", "-i", CALLER[0], "-p", str(CALLER[1])),
         *("-r", str(rate), "-m", str(calls), "-l", str(most or max(400, rate))),
         *("-recv_timeout", "8000", "-trace_rtt", "-rtt_freq", "500"),
@@ -189,7 +200,7 @@ def latencies(run: Path, warm: float) -> Figures:
     return {"p50_ms": cuts[499], "p99_ms": cuts[989], "p999_ms": cuts[998]}
 
 
-def hold_calls(workload: Workload, calls: int) -> None:
+def hold_calls(workload: Workload, calls: int, sut: Address = SUT) -> None:
     """Set calls up that nobody ends: their dialogs stand."""
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder)
@@ -205,7 +216,7 @@ def hold_calls(workload: Workload, calls: int) -> None:
         caller = sipp(
             run,
             "caller",
-            *(f"{SUT[0]}:{SUT[1]}", "-sf", str(run / "caller.xml"), "-s", "provider.example.net"),
+            *(f"{sut[0]}:{sut[1]}", "-sf", str(run / "caller.xml"), "-s", "provider.example.net"),
             *(
                 "-i",
                 CALLER[0],

@@ -15,7 +15,10 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-SUT = ("127.7.0.1", 5060)
+Address = tuple[str, int]
+
+SUT: Address = ("127.7.0.1", 5060)
+SECOND_SUT: Address = ("127.7.0.9", 5060)  # where two are to be compared at the same time
 SUT_CORE = "0"
 
 
@@ -58,7 +61,7 @@ def kamailio_command(run: Path, template: Path, **words: str) -> list[str] | Non
 
 
 @contextmanager
-def running(command: list[str], log: Path) -> Iterator[int]:
+def running(command: list[str], log: Path, sut: Address = SUT) -> Iterator[int]:
     """Run a system on its core until the block ends; gives its pid."""
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -70,7 +73,7 @@ def running(command: list[str], log: Path) -> Iterator[int]:
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
     try:
-        wait_for_answer(process, log)
+        wait_for_answer(process, log, sut)
         yield process.pid
     finally:
         process.terminate()
@@ -81,7 +84,7 @@ def running(command: list[str], log: Path) -> Iterator[int]:
             process.wait()
 
 
-def wait_for_answer(process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for_answer(process: subprocess.Popen[bytes], log: Path, sut: Address) -> None:
     """Wait until the system answers anything at all."""
     probe = (
         b"OPTIONS sip:127.7.0.1:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 127.7.0.4:5099;rport;"
@@ -94,7 +97,7 @@ def wait_for_answer(process: subprocess.Popen[bytes], log: Path) -> None:
         for attempt in range(100):
             if process.poll() is not None:
                 sys.exit(f"the system ended at once:\n{log.read_text(errors='replace')}")
-            asking.sendto(probe % attempt, SUT)
+            asking.sendto(probe % attempt, sut)
             try:
                 asking.recv(4096)
             except (TimeoutError, ConnectionError):

@@ -18,6 +18,7 @@ from bench.systems import HERE, interpreted_command, kamailio_command, uacproxy_
 CALLS = HERE / "calls"
 
 USUAL = {
+    "LISTEN": "127.7.0.1:5060",
     "UAC": "",
     "STORE": "memory:",
     "PROBE": "",
