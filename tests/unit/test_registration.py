@@ -26,10 +26,11 @@ from uacproxy.sip.names import EXPIRES
 from uacproxy.sip.uri import Uri
 from uacproxy.uac.register_exchange import RegisterExchange, RegisterPolicy, ShortestIntervals
 from uacproxy.uac.register_request import RegisterRequest
-from uacproxy.uac.registration import TABLE, WAITS, Registration
+from uacproxy.uac.registration import WAITS, Registration
 from uacproxy.uac.registration_event import RegistrationEvent
 from uacproxy.uac.registration_history import SharedWords
 from uacproxy.uac.registration_states import RegistrationState as State
+from uacproxy.uac.registration_table import TABLE
 from uacproxy.uac.registration_wiring import RegistrationWiring
 from uacproxy.uac.send import SendOutcome
 

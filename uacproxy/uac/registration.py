@@ -1,4 +1,6 @@
-"""One account and its binding at a registrar: a machine, written down as a table (RFC 3261 10.2).
+"""One account and its binding at a registrar: a machine (RFC 3261 10.2).
+
+Its arrows are in ``registration_table``.
 
 At any time at most one REGISTER is under way. Every state that waits has a deadline, and
 whoever owns the registration calls ``due`` then: no account is forgotten, and none gives
@@ -29,6 +31,7 @@ from uacproxy.uac.registration_states import (
     RegistrationState,
     Wish,
 )
+from uacproxy.uac.registration_table import GOES_ON, TABLE, WHY, Do
 from uacproxy.uac.registration_tally import RegistrationTally
 from uacproxy.uac.registration_wiring import RegistrationWiring
 from uacproxy.uac.send import UNANSWERED, Sending, SendOutcome
@@ -323,14 +326,18 @@ class Registration:
         if row is None:
             return
         before = self.state
-        after, actions = row
+        after, action = row
         self.state = after
         if after is not before:
             self.since_utc = self._wiring.now_utc()
-            self.why = why if why else _WHY.get(what, "")
+            self.why = why if why else WHY.get(what, "")
         self._set_deadline()
-        for action in actions:
-            action(self)
+        if action is Do.BEGIN:
+            self._begin()
+        elif action is Do.SEND:
+            self._send()
+        elif action is Do.UNBIND:
+            self.bound_until = 0.0
         if after is not before:
             self._tell(before, after, status)
         early = self._early
@@ -529,7 +536,7 @@ class Registration:
         exchange = self._exchange
         if exchange is None:
             tally.retry_after = 0
-        elif what not in _GOES_ON:
+        elif what not in GOES_ON:
             tally.retry_after = exchange.retry_after
             exchange.close()
             self._exchange = None
@@ -539,100 +546,8 @@ class Registration:
             soon = self._wiring.random.uniform(0.0, MOVED_WITHIN)
             self.bring_forward(self._wiring.clock.seconds() + soon)
 
-    def _unbind(self) -> None:
-        self.bound_until = 0.0
-
-
-_GOES_ON: Final = (_Input.CHALLENGE, _Input.DOUBT, _Input.COMPLY)
-"""Inputs after which the exchange has one more request."""
-
-_WHY: Final[dict[RegistrationInput, str]] = {
-    _Input.START: "to be registered",
-    _Input.DUE: "due",
-    _Input.REGISTER: "asked to register",
-    _Input.UNREGISTER: "to be unregistered",
-    _Input.DISABLE: "disabled by an operator",
-    _Input.REST: "not to be registered",
-    _Input.RESUME: "registered before the restart",
-    _Input.HAND_OVER: "another instance registers it",
-}
 
 _R = Registration
-_Row = tuple[RegistrationState, tuple[Callable[[Registration], None], ...]]
-
-TABLE: Final[dict[tuple[RegistrationState, RegistrationInput], _Row]] = {
-    (_State.IDLE, _Input.START): (_State.DELAYED, ()),
-    (_State.IDLE, _Input.REGISTER): (_State.REGISTERING, (_R._begin,)),
-    (_State.IDLE, _Input.UNREGISTER): (_State.UNREGISTERING, (_R._begin,)),
-    (_State.IDLE, _Input.DISABLE): (_State.DISABLED, ()),
-    (_State.IDLE, _Input.RESUME): (_State.REGISTERED, ()),
-    (_State.DISABLED, _Input.START): (_State.DELAYED, ()),
-    (_State.DISABLED, _Input.REGISTER): (_State.REGISTERING, (_R._begin,)),
-    (_State.DISABLED, _Input.UNREGISTER): (_State.UNREGISTERING, (_R._begin,)),
-    (_State.DISABLED, _Input.REST): (_State.IDLE, ()),
-    (_State.DELAYED, _Input.DUE): (_State.REGISTERING, (_R._begin,)),
-    (_State.DELAYED, _Input.REGISTER): (_State.REGISTERING, (_R._begin,)),
-    (_State.DELAYED, _Input.UNREGISTER): (_State.UNREGISTERING, (_R._begin,)),
-    (_State.DELAYED, _Input.DISABLE): (_State.DISABLED, ()),
-    (_State.DELAYED, _Input.REST): (_State.IDLE, ()),
-    (_State.REGISTERING, _Input.GRANTED): (_State.REGISTERED, ()),
-    (_State.REGISTERING, _Input.CHALLENGE): (_State.CHALLENGED, (_R._send,)),
-    (_State.REGISTERING, _Input.DOUBT): (_State.REGISTERING, (_R._send,)),
-    (_State.REGISTERING, _Input.COMPLY): (_State.REGISTERING, (_R._send,)),
-    (_State.REGISTERING, _Input.FAILED): (_State.BACKING_OFF, ()),
-    (_State.REGISTERING, _Input.REFUSED): (_State.REJECTED, ()),
-    (_State.REGISTERING, _Input.GIVE_UP): (_State.DISABLED, ()),
-    (_State.CHALLENGED, _Input.GRANTED): (_State.REGISTERED, ()),
-    (_State.CHALLENGED, _Input.CHALLENGE): (_State.CHALLENGED, (_R._send,)),
-    (_State.CHALLENGED, _Input.DOUBT): (_State.CHALLENGED, (_R._send,)),
-    (_State.CHALLENGED, _Input.COMPLY): (_State.CHALLENGED, (_R._send,)),
-    (_State.CHALLENGED, _Input.FAILED): (_State.BACKING_OFF, ()),
-    (_State.CHALLENGED, _Input.REFUSED): (_State.REJECTED, ()),
-    (_State.CHALLENGED, _Input.GIVE_UP): (_State.DISABLED, ()),
-    (_State.REGISTERED, _Input.DUE): (_State.REFRESHING, (_R._begin,)),
-    (_State.REGISTERED, _Input.REGISTER): (_State.REFRESHING, (_R._begin,)),
-    (_State.REGISTERED, _Input.UNREGISTER): (_State.UNREGISTERING, (_R._begin,)),
-    (_State.REGISTERED, _Input.DISABLE): (_State.DISABLED, ()),
-    (_State.REGISTERED, _Input.REST): (_State.IDLE, ()),
-    (_State.REFRESHING, _Input.GRANTED): (_State.REGISTERED, ()),
-    (_State.REFRESHING, _Input.CHALLENGE): (_State.CHALLENGED, (_R._send,)),
-    (_State.REFRESHING, _Input.DOUBT): (_State.REFRESHING, (_R._send,)),
-    (_State.REFRESHING, _Input.COMPLY): (_State.REFRESHING, (_R._send,)),
-    (_State.REFRESHING, _Input.FAILED): (_State.BACKING_OFF, ()),
-    (_State.REFRESHING, _Input.REFUSED): (_State.REJECTED, ()),
-    (_State.REFRESHING, _Input.GIVE_UP): (_State.DISABLED, ()),
-    (_State.BACKING_OFF, _Input.DUE): (_State.REGISTERING, (_R._begin,)),
-    (_State.BACKING_OFF, _Input.REGISTER): (_State.REGISTERING, (_R._begin,)),
-    (_State.BACKING_OFF, _Input.UNREGISTER): (_State.UNREGISTERING, (_R._begin,)),
-    (_State.BACKING_OFF, _Input.DISABLE): (_State.DISABLED, ()),
-    (_State.BACKING_OFF, _Input.REST): (_State.IDLE, ()),
-    (_State.REJECTED, _Input.DUE): (_State.REGISTERING, (_R._begin,)),
-    (_State.REJECTED, _Input.REGISTER): (_State.REGISTERING, (_R._begin,)),
-    (_State.REJECTED, _Input.UNREGISTER): (_State.UNREGISTERING, (_R._begin,)),
-    (_State.REJECTED, _Input.DISABLE): (_State.DISABLED, ()),
-    (_State.REJECTED, _Input.REST): (_State.IDLE, ()),
-    (_State.IDLE, _Input.HAND_OVER): (_State.ELSEWHERE, ()),
-    (_State.DISABLED, _Input.HAND_OVER): (_State.ELSEWHERE, ()),
-    (_State.DELAYED, _Input.HAND_OVER): (_State.ELSEWHERE, ()),
-    (_State.REGISTERING, _Input.HAND_OVER): (_State.ELSEWHERE, ()),
-    (_State.CHALLENGED, _Input.HAND_OVER): (_State.ELSEWHERE, ()),
-    (_State.REGISTERED, _Input.HAND_OVER): (_State.ELSEWHERE, ()),
-    (_State.REFRESHING, _Input.HAND_OVER): (_State.ELSEWHERE, ()),
-    (_State.BACKING_OFF, _Input.HAND_OVER): (_State.ELSEWHERE, ()),
-    (_State.REJECTED, _Input.HAND_OVER): (_State.ELSEWHERE, ()),
-    (_State.UNREGISTERING, _Input.HAND_OVER): (_State.ELSEWHERE, ()),
-    (_State.ELSEWHERE, _Input.START): (_State.DELAYED, ()),
-    (_State.ELSEWHERE, _Input.RESUME): (_State.REGISTERED, ()),
-    (_State.ELSEWHERE, _Input.REST): (_State.IDLE, ()),
-    (_State.ELSEWHERE, _Input.DISABLE): (_State.DISABLED, ()),
-    (_State.UNREGISTERING, _Input.REMOVED): (_State.IDLE, (_R._unbind,)),
-    (_State.UNREGISTERING, _Input.CHALLENGE): (_State.UNREGISTERING, (_R._send,)),
-    (_State.UNREGISTERING, _Input.DOUBT): (_State.UNREGISTERING, (_R._send,)),
-    (_State.UNREGISTERING, _Input.COMPLY): (_State.UNREGISTERING, (_R._send,)),
-    (_State.UNREGISTERING, _Input.FAILED): (_State.IDLE, (_R._unbind,)),
-    (_State.UNREGISTERING, _Input.REFUSED): (_State.IDLE, (_R._unbind,)),
-    (_State.UNREGISTERING, _Input.GIVE_UP): (_State.IDLE, (_R._unbind,)),
-}
 
 WAITS: Final[dict[RegistrationState, Callable[[Registration], float]]] = {
     _State.DELAYED: _R._start_delay,
