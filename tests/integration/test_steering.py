@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -34,12 +34,17 @@ class Group:
         address = ListenAddress(b"UDP", host, 0)
         self.bound = bind_all([address], workers)
         self.sockets = self.bound[0][1]
-        self._peer = socket.socket(self.sockets[0].family, socket.SOCK_DGRAM)
-        self._peer.connect(self.sockets[0].getsockname())
+        self._peer = self.new_peer()
 
-    def chosen(self, octets: bytes) -> int:
+    def new_peer(self) -> socket.socket:
+        """Return a socket of a port of its own."""
+        peer = socket.socket(self.sockets[0].family, socket.SOCK_DGRAM)
+        peer.connect(self.sockets[0].getsockname())
+        return peer
+
+    def chosen(self, octets: bytes, peer: socket.socket | None = None) -> int:
         """Send a datagram and return the index of the one socket that has it."""
-        self._peer.send(octets)
+        (peer or self._peer).send(octets)
         found = []
         for index, each in enumerate(self.sockets):
             try:
@@ -114,10 +119,13 @@ def test_any_octets_come_to_one_of_the_workers() -> None:
         check()
 
 
-def test_what_the_program_cannot_read_of_one_peer_comes_to_one_worker() -> None:
+def test_what_the_program_cannot_read_of_one_peer_comes_to_one_worker_not_all_to_one() -> None:
     with steered(LOOPBACK, 4, FAR) as group:
         long = b"INVITE sip:a@b SIP/2.0\r\nX: " + b"x" * 1000 + b"\r\nCall-ID: %d\r\n\r\n"
         assert len({group.chosen(long % number) for number in range(20)}) == 1
+        with ExitStack() as stack:
+            peers = [stack.enter_context(group.new_peer()) for _ in range(30)]
+            assert len({group.chosen(long % 1, peer) for peer in peers}) > 1
 
 
 def test_where_the_kernel_takes_no_program_it_chooses_by_the_peer() -> None:

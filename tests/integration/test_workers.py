@@ -285,6 +285,7 @@ def test_accounts_follow_their_table_and_are_taken_back_when_the_first_process_i
             registrar.answers(request, "200 OK", service.address, tag="r", more=granted)
             return request.get("to").partition("@")[0].removeprefix("<sip:")
 
+        workers: list[Path] = []
         try:
             for name in names:
                 put("add", l_uuid=name, l_username=name, r_username=name, expires="600", **rest)
@@ -301,3 +302,5 @@ def test_accounts_follow_their_table_and_are_taken_back_when_the_first_process_i
             wait_until(lambda: not any(map(Path.exists, workers)), "the end of the workers")
         finally:
             instance.stop()
+            for worker in filter(Path.exists, workers):
+                os.kill(int(worker.name), signal.SIGKILL)
