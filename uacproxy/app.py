@@ -44,6 +44,7 @@ OVERLOAD_LOOK: Final = 0.05  # s, while turns are late
 SWEEP: Final = 5.0  # s, between looks at expired dialogs and bindings
 LEASE_BEAT: Final = 0.25  # s
 UNREGISTER_BOUND: Final = 5.0  # s, that a stop waits for registrars
+ACCOUNTS_WITHIN: Final = 5.0  # s, that a worker waits for accounts before it reads what came
 
 
 @final
@@ -113,6 +114,8 @@ class Application:
             is_ours = None if self._place is None else parts.is_ours_alone
             parts.calls.load(lambda: calls_loaded.callback(None), is_ours)
             await calls_loaded
+        if self._place is not None and parts.registrations.enabled:
+            await self._load_accounts()
         await parts.open_sockets()
         self._beats = self._pulse(self._beat)
         parts.clock.wanted_by = self._beats.within
@@ -120,7 +123,8 @@ class Application:
         self._every(SWEEP, self._sweep)
         await self._open_doors()
         if parts.registrations.enabled:
-            parts.registrations.start()
+            if self._place is None:
+                parts.registrations.start()
             if parts.notices is not None:
                 parts.notices.start()
             if parts.shards is not None:
@@ -140,6 +144,20 @@ class Application:
         self._tell_started()
         where = " ".join(str(each) for each in parts.transports.local_addresses)
         self.log.info("uacproxy {version} listens on {where}", version=__version__, where=where)
+
+    async def _load_accounts(self) -> None:
+        """Wait for the accounts, but not for long: calls to them may wait in a worker's socket."""
+        loaded: Deferred[None] = Deferred()
+
+        def go_on() -> None:
+            if not loaded.called:
+                loaded.callback(None)
+
+        late = self._reactor.callLater(ACCOUNTS_WITHIN, go_on)
+        self.parts.registrations.start(go_on)
+        await loaded
+        if late.active():
+            late.cancel()
 
     def _tell_started(self) -> None:
         """Run ``event_route("core:started")``, about a request of our own making."""

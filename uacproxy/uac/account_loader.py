@@ -105,9 +105,19 @@ class AccountLoader:
         self._waiting: list[tuple[Then, Failed]] = []  # for the load that comes next
         self._told: set[str] = set()  # of rows that were skipped
 
-    def start(self) -> None:
-        """Load for the first time, and again later where that fails."""
-        self._begin(_ignore, self._first_failed)
+    def start(self, then: Callable[[], None] | None = None) -> None:
+        """Load for the first time, and again later where that fails; ``then`` hears of either."""
+
+        def loaded(_what: Reloaded) -> None:
+            if then is not None:
+                then()
+
+        def failed(error: UacproxyError) -> None:
+            self._first_failed(error)
+            if then is not None:
+                then()
+
+        self._begin(loaded, failed)
 
     def close(self) -> None:
         """Change nothing any more, whatever is still read."""

@@ -179,10 +179,17 @@ class RegistrationTable(RegistrationLookup):
         """Tell whether there is a source of accounts."""
         return self.loader is not None
 
-    def start(self) -> None:
-        """Load the accounts and go on where a restart ended; failing that, try again later."""
-        if self.loader is not None and self._release is None:
-            self._resumption.read(self.loader.start)
+    def start(self, then: Callable[[], None] | None = None) -> None:
+        """Load the accounts and go on where a restart ended; failing that, try again later.
+
+        Args:
+            then: hears that they are loaded, or were not at the first try.
+        """
+        loader = self.loader
+        if loader is not None and self._release is None:
+            self._resumption.read(lambda: loader.start(then))
+        elif then is not None:
+            then()
 
     def reload(self, then: Callable[[Reloaded], None], failed: Failed) -> None:
         """Read all rows again; see ``AccountLoader.reload``."""
