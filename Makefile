@@ -16,7 +16,7 @@ DEBIAN := tests/debian-packages.sh
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo run test check bench bench-compare bench-micro compiled interpreted core venv servers clean
+.PHONY: help demo run test check bench bench-compare bench-micro compiled tuned interpreted core venv servers clean
 
 help:
 	@echo "make demo         set everything up and show two calls through uacproxy"
@@ -27,6 +27,7 @@ help:
 	@echo "make bench-micro  what single steps cost, interpreted and compiled"
 	@echo "make bench-compare  what a change did  (BASE=$(BASE))"
 	@echo "make compiled     compile the core, or fail"
+	@echo "make tuned        compile it twice, the second time by what calls need (gcc; 5 min)"
 	@echo "make interpreted  remove the compiled core"
 	@echo "make venv         the Python environment alone  (PYTHON=$(PYTHON))"
 	@echo "make clean        remove what was built, and the environment"
@@ -83,10 +84,28 @@ build/core.stamp: setup.py .venv/ready $(SOURCES)
 	@echo "== compiling the core"
 	@mkdir -p build
 	@$(BIN)/python setup.py -q build_ext --inplace
-	@touch $@
+	@echo compiled > $@
 
 compiled: .venv/ready
 	@UACPROXY_COMPILE=1 $(MAKE) -W setup.py build/core.stamp
+
+# By gcc's profile: what calls and registrations run stands together in memory. The counts lie
+# beside the objects, so both builds have the same folder, and start without objects.
+TUNE := UACPROXY_COMPILE=1 $(BIN)/python setup.py -q build_ext --inplace --build-temp build/tuned
+
+tuned: .venv/ready
+	@rm -rf build/tuned && mkdir -p build
+	@echo "== 1 of 3: compiling a core that counts"
+	@UACPROXY_TUNE=record $(TUNE)
+	@echo "== 2 of 3: calls and registrations through it"
+	@for workload in w1 w1d w2 w4; do \
+	  $(MICRO).whole_call --workload $$workload --batch 5 --batches 200 > build/tuned/$$workload.txt || exit 1; \
+	done
+	@$(MICRO).whole_refresh --minutes 3 > build/tuned/refresh.txt
+	@find build/tuned -name '*.o' -delete
+	@echo "== 3 of 3: compiling by what was counted"
+	@UACPROXY_TUNE=use $(TUNE)
+	@echo tuned > build/core.stamp
 
 interpreted:
 	@echo "== removing the compiled core"

@@ -2,7 +2,8 @@
 
 The metadata is in ``setup.cfg``. ``UACPROXY_COMPILE=0`` builds plain Python, ``=1``
 fails unless the core gets compiled; unset, the build goes on interpreted and says why
-in one line.
+in one line. ``UACPROXY_TUNE`` is for ``make tuned``: ``record`` builds a core that counts
+what it does, ``use`` builds by what was counted.
 """
 
 from __future__ import annotations
@@ -74,6 +75,13 @@ if sys.platform == "linux":
 
 # The files of the core call each other directly, not as if another library could step in.
 QUICK_CALLS = ["-fvisibility=hidden", "-fno-plt"] if os.name == "posix" else []
+
+# What gcc is told besides, by UACPROXY_TUNE. Modules that no training touches have no profile.
+TUNING = {
+    "": [],
+    "record": ["-fprofile-generate"],
+    "use": ["-fprofile-use", "-fprofile-correction", "-Wno-missing-profile"],
+}
 
 FAILED = (BaseError, CCompilerError, OSError)  # what a build raises; the last: no such compiler
 
@@ -184,12 +192,16 @@ def compiled() -> list[Extension]:
         )
     except SystemExit as error:
         raise CannotCompile("mypy refuses a module, see above") from error
-    for extension in built:
-        extension.extra_compile_args += QUICK_CALLS
     by_hand = [
         Extension(name, [source], extra_compile_args=["-O3"]) for name, source in BY_HAND.items()
     ]
-    return [*cast("list[Extension]", built), *by_hand]
+    for extension in built:
+        extension.extra_compile_args += QUICK_CALLS
+    both = [*cast("list[Extension]", built), *by_hand]
+    for extension in both:
+        extension.extra_compile_args += TUNING[TUNE]
+        extension.extra_link_args += TUNING[TUNE][:1]
+    return both
 
 
 def interpreted_because(why: str) -> None:
@@ -198,6 +210,7 @@ def interpreted_because(why: str) -> None:
 
 
 WANTED = os.environ.get("UACPROXY_COMPILE", "")
+TUNE = os.environ.get("UACPROXY_TUNE", "")
 BUILDING = {"build", "build_ext", "bdist_wheel", "editable_wheel", "install"}
 
 
@@ -205,6 +218,8 @@ def extensions() -> list[Extension]:
     """Return what to build, as ``UACPROXY_COMPILE`` asks."""
     if WANTED == "0" or not BUILDING & set(sys.argv):
         return []
+    if TUNE not in TUNING:
+        sys.exit(f"uacproxy: UACPROXY_TUNE={TUNE}: record or use")
     try:
         return compiled()
     except CannotCompile as error:

@@ -46,7 +46,10 @@ def _built() -> str:
 def _core() -> str:
     found = importlib.util.find_spec("uacproxy.sip.message")
     is_compiled = found is not None and str(found.origin).endswith(".so")
-    return "compiled" if is_compiled else "interpreted"
+    if not is_compiled:
+        return "interpreted"
+    stamp = Path(__file__).parent.parent / "build" / "core.stamp"  # of the Makefile
+    return "compiled, tuned" if _text(str(stamp)).strip() == "tuned" else "compiled"
 
 
 def _text(path: str) -> str:

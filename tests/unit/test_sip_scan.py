@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from uacproxy.errors import ParseError
 from uacproxy.sip import digest, name_addr, parse, scan, uri, via
 from uacproxy.sip.limits import LimitSettings
 from uacproxy.sip.message import Message, unfolded, value_of
@@ -86,6 +88,32 @@ def test_a_message_read_in_one_pass_is_the_same_message(octets: bytes) -> None:
     quick = parse.parse_message(octets, LIMITS)
     slow = parse.parse_slowly(octets, LIMITS)
     assert parts(quick) == parts(slow)
+    assert views(quick) == views(slow)
+
+
+def views(message: Message) -> list[object]:
+    """Return what every message is asked for, or why it cannot be read."""
+    asked: list[Callable[[], object]] = [
+        lambda: via_parts(message.via),
+        lambda: address_parts(message.from_),
+        lambda: address_parts(message.to),
+        lambda: message.call_id,
+        lambda: (message.cseq.number, message.cseq.method),
+    ]
+    found: list[object] = []
+    for one in asked:
+        try:
+            found.append(one())
+        except ParseError as error:
+            found.append((error.why, error.field))
+    return found
+
+
+def test_what_every_message_is_asked_for_is_that_of_the_first_of_several() -> None:
+    octets = INVITE.replace(b"CSeq", b"Via: SIP/2.0/TCP 192.0.2.9;branch=z9hG4bKb\r\nCSeq")
+    message = parse.parse_message(octets)
+    assert (message.via.transport, message.via.branch) == (b"UDP", b"z9hG4bKa")
+    assert (message.from_.tag, message.to.tag, message.call_id) == (b"a1", b"", b"1@a")
 
 
 @given(spoiled(b"SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKa;rport;received=192.0.2.2"))

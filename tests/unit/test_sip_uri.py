@@ -216,6 +216,12 @@ def test_a_number_is_told_from_a_name(user: bytes, told: bool) -> None:
     assert is_number(user) is told
 
 
+@pytest.mark.parametrize("more", [b"", b";a;b=1;c;d=2"])
+def test_of_parameters_with_one_name_the_first_counts_however_many_there_are(more: bytes) -> None:
+    uri = parse_uri(b"sip:host;X=1" + more + b";x=2;flag")
+    assert (uri.param(b"x"), uri.param(b"flag"), uri.param(b"y")) == (b"1", b"", None)
+
+
 def test_another_user_or_host_leaves_the_rest_as_written() -> None:
     uri = parse_uri(b"SIP:a:pw@Host:5061;LR?x=y")
     assert with_user(uri, b"b") == b"SIP:b@Host:5061;LR?x=y"

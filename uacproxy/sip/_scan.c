@@ -66,6 +66,7 @@ typedef struct {
     PyObject *usual;   /* as we write it, NULL for a compact form */
     PyObject *name;    /* canonical */
     long bit;          /* in Message.present, 0 for most */
+    int asked;         /* which of the values that every message is asked for, -1: none */
 } Known;
 
 static Known known[SLOTS];
@@ -139,6 +140,16 @@ keep_shared(PyObject **among, int many, PyObject *list)
     return 0;
 }
 
+static int
+asked_as(PyObject *name)
+{
+    static const char *const names[] = {"via", "from", "to", "call-id", "cseq"};
+    for (int i = 0; i < 5; i++)
+        if (strcmp(PyBytes_AS_STRING(name), names[i]) == 0)
+            return i;
+    return -1;
+}
+
 PyDoc_STRVAR(know_doc, "know(names, methods, transports)\n--\n\n"
 "Take spellings in lower case, each with how we write the name, the canonical name and\n"
 "its bit, and words met often.");
@@ -166,7 +177,7 @@ know(PyObject *self, PyObject *args)
         while (known[slot & (SLOTS - 1)].spelled != NULL)
             slot++;
         known[slot & (SLOTS - 1)] = (Known){
-            Py_NewRef(spelled), Py_XNewRef(usual), Py_NewRef(name), bit};
+            Py_NewRef(spelled), Py_XNewRef(usual), Py_NewRef(name), bit, asked_as(name)};
     }
     keep_shared(methods, 16, words);
     keep_shared(transports, 8, protocols);
@@ -231,8 +242,196 @@ read_start(const char *at, Py_ssize_t length, PyObject **method, PyObject **uri,
     return 1;
 }
 
+/* -- the values that every message is asked for ------------------------------------------ */
+
+/* Each read_... takes what is usual of a value, puts new references into parts, NULL where one
+ * could not be made, and returns 1; for anything else it returns 0 and makes none. */
+typedef int Reading(const char *at, Py_ssize_t length, PyObject **parts);
+
+static int
+read_cseq(const char *at, Py_ssize_t length, PyObject **parts)
+{
+    const char *white = memchr(at, ' ', (size_t)length);
+    if (white == NULL)
+        return 0;
+    const long number = number_of(at, white - at);
+    const char *method = white + 1;
+    if (number < 0 || !is_kind(method, at + length - method, TOKEN))
+        return 0;
+    parts[0] = PyLong_FromLong(number);
+    parts[1] = shared(methods, 16, method, at + length - method);
+    return 1;
+}
+
+static int
+read_via(const char *at, Py_ssize_t length, PyObject **parts)
+{
+    const char *end = at + length;
+    if (length < 12 || memcmp(at, "SIP/2.0/", 8) != 0)
+        return 0;
+    const char *transport = at + 8;
+    const char *white = memchr(transport, ' ', (size_t)(end - transport));
+    if (white == NULL || !is_kind(transport, white - transport, TOKEN) || white - transport > 8)
+        return 0;
+    const char *sent_by = white + 1, *colon = NULL;
+    for (at = sent_by; at < end && *at != ';'; at++)
+        if (*at == ':' && colon == NULL)
+            colon = at;
+    const char *sent_by_end = at;
+    const char *host_end = colon == NULL ? sent_by_end : colon;
+    long port = 0, rport = -1;
+    if (!is_kind(sent_by, host_end - sent_by, HOST))
+        return 0;
+    if (colon != NULL) {
+        port = number_of(colon + 1, sent_by_end - colon - 1);
+        if (port < 1 || port > 65535)
+            return 0;
+    }
+    const char *values[3] = {"", "", ""}; /* branch, received, maddr */
+    Py_ssize_t lengths[3] = {0, 0, 0};
+    for (at = sent_by_end; at < end;) {
+        const char *name = at + 1;
+        const char *next = name;
+        while (next < end && kinds[(unsigned char)*next] & TOKEN)
+            next++;
+        const Py_ssize_t name_length = next - name;
+        if (name_length == 0)
+            return 0;
+        const char *content = next;
+        if (next < end && *next == '=') {
+            content = ++next;
+            while (next < end && !(kinds[(unsigned char)*next] & ENDS))
+                next++;
+        }
+        if (next < end && *next != ';')
+            return 0;
+        const int which = name_length == 6 && is_called(name, 6, "branch")     ? 0
+                          : name_length == 8 && is_called(name, 8, "received") ? 1
+                          : name_length == 5 && is_called(name, 5, "maddr")    ? 2
+                                                                               : 3;
+        if (which < 3) {
+            values[which] = content;
+            lengths[which] = next - content;
+        }
+        else if (name_length == 5 && is_called(name, 5, "rport")) {
+            rport = next == content ? 0 : number_of(content, next - content);
+            if (rport < 0 || rport > 65535)
+                return 0;
+        }
+        at = next;
+    }
+    char upper[8];
+    for (Py_ssize_t i = 0; i < white - transport; i++)
+        upper[i] = transport[i] >= 'a' && transport[i] <= 'z' ? (char)(transport[i] - 32)
+                                                             : transport[i];
+    parts[0] = shared(transports, 8, upper, white - transport);
+    parts[1] = PyBytes_FromStringAndSize(sent_by, sent_by_end - sent_by);
+    parts[2] = lowered(sent_by, host_end - sent_by);
+    parts[3] = PyLong_FromLong(port);
+    parts[4] = PyBytes_FromStringAndSize(values[0], lengths[0]);
+    parts[5] = PyBytes_FromStringAndSize(values[1], lengths[1]);
+    parts[6] = PyBytes_FromStringAndSize(values[2], lengths[2]);
+    parts[7] = PyLong_FromLong(rport);
+    return 1;
+}
+
+static int
+read_address(const char *raw, Py_ssize_t length, PyObject **parts)
+{
+    const char *at = raw, *end = raw + length;
+    const char *quoted_end = NULL;
+    if (length > 0 && *at == '"') {
+        for (at++; at < end && *at != '"'; at++)
+            if (*at == '\\')
+                at++;
+        if (at >= end)
+            return 0;
+        quoted_end = ++at;
+    }
+    const char *less = memchr(at, '<', (size_t)(end - at));
+    if (less == NULL)
+        return 0;
+    const char *greater = memchr(less, '>', (size_t)(end - less));
+    if (greater == NULL || greater == less + 1)
+        return 0;
+    const char *display = raw;
+    Py_ssize_t display_length = less - raw;
+    trim(&display, &display_length);
+    if (display_length > 0 && display != raw)
+        return 0;
+    if (quoted_end != NULL) {
+        if (display_length != quoted_end - raw)
+            return 0;
+    }
+    else if (display_length > 0 && !is_kind(display, display_length, DISPLAY))
+        return 0; /* a bare URI's semicolon or colon as well */
+    for (at = less + 1; at < greater; at++)
+        if (kinds[(unsigned char)*at] & WHITE)
+            return 0;
+    const char *tail = greater + 1, *tag = "";
+    Py_ssize_t tag_length = 0;
+    if (tail != end) {
+        if (end - tail < 6 || memcmp(tail, ";tag=", 5) != 0)
+            return 0;
+        tag = tail + 5;
+        const char *semicolon = memchr(tag, ';', (size_t)(end - tag));
+        tag_length = (semicolon == NULL ? end : semicolon) - tag;
+        if (tag_length == 0)
+            return 0;
+        for (Py_ssize_t i = 0; i < tag_length; i++)
+            if (tag[i] == '"' || tag[i] == ' ' || tag[i] == '\t')
+                return 0;
+    }
+    parts[0] = PyLong_FromSsize_t(display_length);
+    parts[1] = PyLong_FromSsize_t(less + 1 - raw);
+    parts[2] = PyLong_FromSsize_t(tail - raw);
+    parts[3] = PyBytes_FromStringAndSize(tag, tag_length);
+    return 1;
+}
+
+/* What every message is asked for, in the order of ``Views`` in scan.py. */
+enum { VIA_VALUE, FROM_VALUE, TO_VALUE, CALL_ID_VALUE, CSEQ_VALUE, VALUES };
+#define MOST_VIEWS 22
+
+typedef struct {
+    const char *at; /* NULL where there is none */
+    Py_ssize_t length;
+} Span;
+
+/* Put whole value and parts of each; return 0 where one is not usual, then there are none. */
+static int
+read_views(const Span *values, PyObject **views)
+{
+    static Reading *const readings[VALUES] = {read_via, read_address, read_address, NULL,
+                                              read_cseq};
+    static const int many[VALUES] = {8, 4, 4, 0, 2};
+    int put = 0;
+    for (int i = 0; i < VALUES; i++) {
+        const char *at = values[i].at;
+        Py_ssize_t length = values[i].length;
+        if (at == NULL)
+            goto unusual;
+        trim(&at, &length);
+        if (length == 0 || (i == VIA_VALUE && memchr(at, ',', (size_t)length) != NULL))
+            goto unusual;
+        if (readings[i] != NULL) {
+            if (!readings[i](at, length, views + put))
+                goto unusual;
+            put += many[i];
+        }
+        if (i != CSEQ_VALUE)
+            views[put++] = PyBytes_FromStringAndSize(at, length);
+    }
+    return 1;
+unusual:
+    while (put > 0)
+        Py_XDECREF(views[--put]);
+    return 0;
+}
+
 PyDoc_STRVAR(split_doc, "split(octets, (max_message, max_fields, max_field, max_nesting))\n--\n\n"
-"Return (start, method, uri, status, reason, names, lines, body, present), or None.");
+"Return (start, method, uri, status, reason, names, lines, body, present, views), or None.\n"
+"Views are None where a value that every message is asked for is missing or not usual.");
 
 static PyObject *
 split(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -254,13 +453,14 @@ split(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
         Py_RETURN_NONE;
 
     PyObject *start = NULL, *method = NULL, *uri = NULL, *reason = NULL, *body = NULL;
-    PyObject *names = NULL, *lines = NULL, *found = NULL;
+    PyObject *names = NULL, *lines = NULL;
     PyObject *named[MOST_LINES], *kept[MOST_LINES]; /* in order; the lists are made at the end */
     Py_ssize_t many = 0;
+    Span asked[VALUES] = {{NULL, 0}};
     long status = 0, present = 0, body_length = -1;
     Py_ssize_t opens = 0;
     const char *at = octets, *end = octets + length;
-    int usual = 0;
+    const char *open = memchr(octets, '(', (size_t)length); /* the next one, in the body too */
     for (;;) {
         const char *feed = memchr(at, '\n', (size_t)(end - at));
         if (feed == NULL || feed == at || feed[-1] != '\r')
@@ -276,10 +476,11 @@ split(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
         }
         if (line_length > max_field || *at == ' ' || *at == '\t')
             goto done;
-        for (const char *open = at;
-             (open = memchr(open, '(', (size_t)(feed - open))) != NULL; open++)
+        while (open != NULL && open < feed) {
             if (++opens > max_nesting)
                 goto done;
+            open = memchr(open + 1, '(', (size_t)(end - open - 1));
+        }
         if (start == NULL) {
             if (!read_start(at, line_length, &method, &uri, &status, &reason))
                 goto done;
@@ -297,6 +498,8 @@ split(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
         if (name != NULL) {
             if (name->bit & present && name->bit != 64)
                 goto done; /* stands twice */
+            if (name->asked >= 0 && asked[name->asked].at == NULL)
+                asked[name->asked] = (Span){colon + 1, feed - 1 - (colon + 1)};
             present |= name->bit;
             canonical = Py_NewRef(name->name);
             if (name->bit == 32) { /* Content-Length */
@@ -340,15 +543,11 @@ split(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
         PyList_SET_ITEM(lines, i, kept[i]);
     }
     many = 0;
-    usual = 1;
-    found = PyTuple_New(9);
-    if (found != NULL) {
-        PyObject *parts[9] = {start,  method, uri,   PyLong_FromLong(status),
-                              reason, names,  lines, body, PyLong_FromLong(present)};
-        for (int i = 0; i < 9; i++)
-            PyTuple_SET_ITEM(found, i, parts[i]);
-        return found;
-    }
+    PyObject *values[MOST_VIEWS];
+    PyObject *views = read_views(asked, values) ? packed(values, MOST_VIEWS) : Py_NewRef(Py_None);
+    PyObject *parts[10] = {start, method, uri,  PyLong_FromLong(status),  reason,
+                           names, lines,  body, PyLong_FromLong(present), views};
+    return packed(parts, 10);
 done:
     for (Py_ssize_t i = 0; i < many; i++) {
         Py_DECREF(named[i]);
@@ -361,7 +560,7 @@ done:
     Py_XDECREF(names);
     Py_XDECREF(lines);
     Py_XDECREF(body);
-    if (usual || PyErr_Occurred())
+    if (PyErr_Occurred())
         return NULL;
     Py_RETURN_NONE;
 }
@@ -375,6 +574,17 @@ takes_bytes(PyObject *given)
         return 1;
     PyErr_Format(PyExc_TypeError, "bytes, not %s", Py_TYPE(given)->tp_name);
     return 0;
+}
+
+static PyObject *
+parts_of(PyObject *given, Reading *reading, int many)
+{
+    if (!takes_bytes(given))
+        return NULL;
+    PyObject *parts[8];
+    if (!reading(PyBytes_AS_STRING(given), PyBytes_GET_SIZE(given), parts))
+        Py_RETURN_NONE;
+    return packed(parts, many);
 }
 
 PyDoc_STRVAR(value_doc, "value(line)\n--\n\nReturn the value of an unfolded field, or None.");
@@ -402,22 +612,7 @@ PyDoc_STRVAR(cseq_doc, "cseq(value)\n--\n\nReturn (number, method), or None.");
 static PyObject *
 cseq(PyObject *self, PyObject *given)
 {
-    if (!takes_bytes(given))
-        return NULL;
-    const char *at = PyBytes_AS_STRING(given);
-    Py_ssize_t length = PyBytes_GET_SIZE(given);
-    const char *white = memchr(at, ' ', (size_t)length);
-    if (white == NULL)
-        Py_RETURN_NONE;
-    const long number = number_of(at, white - at);
-    const char *method = white + 1;
-    if (number < 0 || !is_kind(method, at + length - method, TOKEN))
-        Py_RETURN_NONE;
-    PyObject *parts[2] = {
-        PyLong_FromLong(number),
-        shared(methods, 16, method, at + length - method),
-    };
-    return packed(parts, 2);
+    return parts_of(given, read_cseq, 2);
 }
 
 PyDoc_STRVAR(via_doc, "via(value)\n--\n\n"
@@ -427,79 +622,7 @@ PyDoc_STRVAR(via_doc, "via(value)\n--\n\n"
 static PyObject *
 via(PyObject *self, PyObject *given)
 {
-    if (!takes_bytes(given))
-        return NULL;
-    const char *at = PyBytes_AS_STRING(given);
-    const Py_ssize_t length = PyBytes_GET_SIZE(given);
-    const char *end = at + length;
-    if (length < 12 || memcmp(at, "SIP/2.0/", 8) != 0)
-        Py_RETURN_NONE;
-    const char *transport = at + 8;
-    const char *white = memchr(transport, ' ', (size_t)(end - transport));
-    if (white == NULL || !is_kind(transport, white - transport, TOKEN) || white - transport > 8)
-        Py_RETURN_NONE;
-    const char *sent_by = white + 1, *colon = NULL;
-    for (at = sent_by; at < end && *at != ';'; at++)
-        if (*at == ':' && colon == NULL)
-            colon = at;
-    const char *sent_by_end = at;
-    const char *host_end = colon == NULL ? sent_by_end : colon;
-    long port = 0, rport = -1;
-    if (!is_kind(sent_by, host_end - sent_by, HOST))
-        Py_RETURN_NONE;
-    if (colon != NULL) {
-        port = number_of(colon + 1, sent_by_end - colon - 1);
-        if (port < 1 || port > 65535)
-            Py_RETURN_NONE;
-    }
-    const char *values[3] = {"", "", ""}; /* branch, received, maddr */
-    Py_ssize_t lengths[3] = {0, 0, 0};
-    for (at = sent_by_end; at < end;) {
-        const char *name = at + 1;
-        const char *next = name;
-        while (next < end && kinds[(unsigned char)*next] & TOKEN)
-            next++;
-        const Py_ssize_t name_length = next - name;
-        if (name_length == 0)
-            Py_RETURN_NONE;
-        const char *content = next;
-        if (next < end && *next == '=') {
-            content = ++next;
-            while (next < end && !(kinds[(unsigned char)*next] & ENDS))
-                next++;
-        }
-        if (next < end && *next != ';')
-            Py_RETURN_NONE;
-        const int which = name_length == 6 && is_called(name, 6, "branch")     ? 0
-                          : name_length == 8 && is_called(name, 8, "received") ? 1
-                          : name_length == 5 && is_called(name, 5, "maddr")    ? 2
-                                                                               : 3;
-        if (which < 3) {
-            values[which] = content;
-            lengths[which] = next - content;
-        }
-        else if (name_length == 5 && is_called(name, 5, "rport")) {
-            rport = next == content ? 0 : number_of(content, next - content);
-            if (rport < 0 || rport > 65535)
-                Py_RETURN_NONE;
-        }
-        at = next;
-    }
-    char upper[8];
-    for (Py_ssize_t i = 0; i < white - transport; i++)
-        upper[i] = transport[i] >= 'a' && transport[i] <= 'z' ? (char)(transport[i] - 32)
-                                                             : transport[i];
-    PyObject *parts[8] = {
-        shared(transports, 8, upper, white - transport),
-        PyBytes_FromStringAndSize(sent_by, sent_by_end - sent_by),
-        lowered(sent_by, host_end - sent_by),
-        PyLong_FromLong(port),
-        PyBytes_FromStringAndSize(values[0], lengths[0]),
-        PyBytes_FromStringAndSize(values[1], lengths[1]),
-        PyBytes_FromStringAndSize(values[2], lengths[2]),
-        PyLong_FromLong(rport),
-    };
-    return packed(parts, 8);
+    return parts_of(given, read_via, 8);
 }
 
 PyDoc_STRVAR(address_doc, "address(value)\n--\n\n"
@@ -508,61 +631,7 @@ PyDoc_STRVAR(address_doc, "address(value)\n--\n\n"
 static PyObject *
 address(PyObject *self, PyObject *given)
 {
-    if (!takes_bytes(given))
-        return NULL;
-    const char *raw = PyBytes_AS_STRING(given);
-    const Py_ssize_t length = PyBytes_GET_SIZE(given);
-    const char *at = raw, *end = raw + length;
-    const char *quoted_end = NULL;
-    if (length > 0 && *at == '"') {
-        for (at++; at < end && *at != '"'; at++)
-            if (*at == '\\')
-                at++;
-        if (at >= end)
-            Py_RETURN_NONE;
-        quoted_end = ++at;
-    }
-    const char *less = memchr(at, '<', (size_t)(end - at));
-    if (less == NULL)
-        Py_RETURN_NONE;
-    const char *greater = memchr(less, '>', (size_t)(end - less));
-    if (greater == NULL || greater == less + 1)
-        Py_RETURN_NONE;
-    const char *display = raw;
-    Py_ssize_t display_length = less - raw;
-    trim(&display, &display_length);
-    if (display_length > 0 && display != raw)
-        Py_RETURN_NONE;
-    if (quoted_end != NULL) {
-        if (display_length != quoted_end - raw)
-            Py_RETURN_NONE;
-    }
-    else if (display_length > 0 && !is_kind(display, display_length, DISPLAY))
-        Py_RETURN_NONE; /* a bare URI's semicolon or colon as well */
-    for (at = less + 1; at < greater; at++)
-        if (kinds[(unsigned char)*at] & WHITE)
-            Py_RETURN_NONE;
-    const char *tail = greater + 1, *tag = "";
-    Py_ssize_t tag_length = 0;
-    if (tail != end) {
-        if (end - tail < 6 || memcmp(tail, ";tag=", 5) != 0)
-            Py_RETURN_NONE;
-        tag = tail + 5;
-        const char *semicolon = memchr(tag, ';', (size_t)(end - tag));
-        tag_length = (semicolon == NULL ? end : semicolon) - tag;
-        if (tag_length == 0)
-            Py_RETURN_NONE;
-        for (Py_ssize_t i = 0; i < tag_length; i++)
-            if (tag[i] == '"' || tag[i] == ' ' || tag[i] == '\t')
-                Py_RETURN_NONE;
-    }
-    PyObject *parts[4] = {
-        PyLong_FromSsize_t(display_length),
-        PyLong_FromSsize_t(less + 1 - raw),
-        PyLong_FromSsize_t(tail - raw),
-        PyBytes_FromStringAndSize(tag, tag_length),
-    };
-    return packed(parts, 4);
+    return parts_of(given, read_address, 4);
 }
 
 PyDoc_STRVAR(uri_doc, "uri(raw)\n--\n\n"

@@ -1,5 +1,7 @@
 """What ``_scan.c`` offers; see there."""
 
+from uacproxy.sip.scan import Views
+
 def know(
     names: tuple[tuple[bytes, bytes, bytes, int], ...],
     methods: tuple[bytes, ...],
@@ -7,7 +9,10 @@ def know(
 ) -> None: ...
 def split(
     octets: bytes, limits: object
-) -> tuple[bytes, bytes, bytes, int, bytes, list[bytes], list[bytes], bytes, int] | None: ...
+) -> (
+    tuple[bytes, bytes, bytes, int, bytes, list[bytes], list[bytes], bytes, int, Views | None]
+    | None
+): ...
 def value(line: bytes) -> bytes | None: ...
 def cseq(value: bytes) -> tuple[int, bytes] | None: ...
 def via(value: bytes) -> tuple[bytes, bytes, bytes, int, bytes, bytes, bytes, int] | None: ...

@@ -29,7 +29,7 @@ from uacproxy.sip.grammar import (
 from uacproxy.sip.name_addr import NameAddr, parse_name_addr, split_name_addrs
 from uacproxy.sip.names import CALL_ID, CSEQ, FROM, MAX_FORWARDS, TO, VIA, spelling
 from uacproxy.sip.uri import Uri, parse_uri
-from uacproxy.sip.via import Via, parse_via
+from uacproxy.sip.via import Via, parse_via, via_of
 
 VERSION: Final = b"SIP/2.0"
 _MOST_HOPS: Final = 255  # 20.22
@@ -96,6 +96,40 @@ class Message:
         self._from: NameAddr | None = None
         self._to: NameAddr | None = None
         self._uri: Uri | None = None
+
+    def take_views(self, views: scan.Views) -> None:
+        """Take the views that were read in the same pass as the frame."""
+        (
+            transport,
+            sent_by,
+            host,
+            port,
+            branch,
+            received,
+            maddr,
+            rport,
+            via,
+            from_display_end,
+            from_uri_begin,
+            from_head_end,
+            from_tag,
+            from_,
+            to_display_end,
+            to_uri_begin,
+            to_head_end,
+            to_tag,
+            to,
+            call_id,
+            number,
+            method,
+        ) = views
+        self._via = via_of(via, transport, sent_by, host, port, branch, received, maddr, rport)
+        self._from = NameAddr(
+            from_, 0, from_display_end, from_uri_begin, True, from_head_end, from_tag
+        )
+        self._to = NameAddr(to, 0, to_display_end, to_uri_begin, True, to_head_end, to_tag)
+        self._call_id = call_id
+        self._cseq = CSeq(number, method)
 
     # -- reading ---------------------------------------------------------------------
 

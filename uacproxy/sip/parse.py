@@ -77,9 +77,11 @@ def parse_message(octets: bytes, limits: LimitSettings = DEFAULT_LIMITS) -> Mess
     found = scan.split(octets, _LATEST.sizes)
     if found is None:
         return parse_slowly(octets, limits)
-    start, method, uri, status, reason, names, lines, body, present = found
+    start, method, uri, status, reason, names, lines, body, present, views = found
     message = Message(start, method, uri, status, reason, names, lines, body)
     message.present = present
+    if views is not None:
+        message.take_views(views)
     return message
 
 

@@ -12,9 +12,17 @@ from typing import Final
 
 from uacproxy.sip.names import HAS_VIA, ONLY_ONCE, VIA, spelling, spellings
 
+Views = tuple[  # what every message is asked for: parts as below, the whole value behind them
+    *tuple[bytes, bytes, bytes, int, bytes, bytes, bytes, int, bytes],  # topmost Via
+    *tuple[int, int, int, bytes, bytes],  # From
+    *tuple[int, int, int, bytes, bytes],  # To
+    bytes,  # Call-ID
+    *tuple[int, bytes],  # CSeq
+]
 Split = Callable[
     [bytes, object],
-    tuple[bytes, bytes, bytes, int, bytes, list[bytes], list[bytes], bytes, int] | None,
+    tuple[bytes, bytes, bytes, int, bytes, list[bytes], list[bytes], bytes, int, Views | None]
+    | None,
 ]
 Value = Callable[[bytes], bytes | None]
 CSeqParts = Callable[[bytes], tuple[int, bytes] | None]

@@ -27,6 +27,7 @@ TEL: Final = b"tel"
 SCHEMES: Final = (SIP, SIPS, TEL)
 MOST_KEPT: Final = 4096  # URIs remembered; a forgotten one is parsed again
 LONGEST_KEPT: Final = 1024  # octets; those of longer ones or many parameters take megabytes
+_FEW_PARAMS: Final = 4  # that are looked through faster than a dict of them is made
 _MOST_PARAMS: Final = 16  # each takes a hundred octets; our Record-Route has twelve at most
 
 _HOST_CHARACTERS: Final = ALPHANUM + b"-._"  # the underscore is not in 25.1 but in the field
@@ -41,6 +42,7 @@ class Uri:
     """One URI; for a scheme we do not know only ``scheme`` and ``raw`` say anything."""
 
     __slots__ = (
+        "_named",
         "headers",
         "host",
         "params",
@@ -70,13 +72,26 @@ class Uri:
         self.port = port
         self.params = params  # names in lower case, a flag has the value b""
         self.headers = headers  # what follows "?", escapes kept
+        self._named: dict[bytes, bytes] | None = None  # of many params, once one was asked for
 
     def param(self, name: bytes) -> bytes | None:
         """Return the value of a URI parameter, b"" for a flag, None when absent."""
+        if len(self.params) > _FEW_PARAMS:
+            return self._param_by_name(name)
         for key, value in self.params:
             if key == name:
                 return value
         return None
+
+    def _param_by_name(self, name: bytes) -> bytes | None:
+        named = self._named
+        if named is None:
+            named = {}
+            for key, value in self.params:
+                if key not in named:
+                    named[key] = value
+            self._named = named
+        return named.get(name)
 
     @property
     def is_sip(self) -> bool:

@@ -118,14 +118,29 @@ def parse_via(raw: bytes) -> Via:
     found = scan.via(raw)
     if found is not None:
         transport, sent_by, host, port, branch, received, maddr, rport = found
-        via = Via(raw, b"2.0", transport, sent_by, host, port or ANSWER_PORT)
-        via.branch = branch
-        via.received = received
-        via.maddr = maddr
-        if rport >= 0:
-            via.rport = rport
-        return via
+        return via_of(raw, transport, sent_by, host, port, branch, received, maddr, rport)
     return parse_slowly(raw)
+
+
+def via_of(
+    raw: bytes,
+    transport: bytes,
+    sent_by: bytes,
+    host: bytes,
+    port: int,
+    branch: bytes,
+    received: bytes,
+    maddr: bytes,
+    rport: int,
+) -> Via:
+    """Make a Via of what ``scan`` has read; port is 0 and rport -1 where there is none."""
+    via = Via(raw, b"2.0", transport, sent_by, host, port or ANSWER_PORT)
+    via.branch = branch
+    via.received = received
+    via.maddr = maddr
+    if rport >= 0:
+        via.rport = rport
+    return via
 
 
 def parse_slowly(raw: bytes) -> Via:
