@@ -31,3 +31,11 @@ def test_the_core_under_test_is_of_one_kind_and_the_one_asked_for() -> None:
     asked = {"0": {".py"}, "1": {".so"}}.get(os.environ.get("UACPROXY_COMPILE", ""), kinds)
     assert kinds == asked
     assert len(kinds) == 1
+
+
+def test_a_way_to_tune_that_there_is_not_is_refused() -> None:
+    command = [sys.executable, "setup.py", "-q", "build_ext"]
+    wanted = {**os.environ, "UACPROXY_COMPILE": "1", "UACPROXY_TUNE": "fast"}
+    done = subprocess.run(command, cwd=ROOT, env=wanted, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "UACPROXY_TUNE=fast: record or use" in done.stderr
