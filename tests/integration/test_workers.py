@@ -6,16 +6,14 @@ import json
 import os
 import signal
 import socket
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from tests.support.dialog_stores import INI as STORE_INI
-from tests.support.dialog_stores import VIEWS, Instance
+from tests.support.dialog_stores import VIEWS, Instance, wait_until_kept
 from tests.support.endpoint import Endpoint
 from tests.support.free_ports import LOOPBACK, free_port
 from tests.support.identity_peers import ANY_SIDE, Call, phones
@@ -70,19 +68,6 @@ def options(endpoint: Endpoint, call_id: str) -> str:
         f"To: <sip:x@b.example>\r\nCall-ID: {call_id}\r\nCSeq: 1 OPTIONS\r\n"
         "Content-Length: 0\r\n\r\n"
     )
-
-
-def wait_until_kept(
-    service: UacproxyProcess, space: str, is_wanted: Callable[[bytes, bytes], bool]
-) -> None:
-    """Wait until the state file has a key and value of a space as wanted."""
-
-    def is_kept() -> bool:
-        with closing(sqlite3.connect(f"file:{service.folder}/{STATE}?mode=ro", uri=True)) as file:
-            rows = file.execute("SELECT key, value FROM state WHERE space = ?", (space,)).fetchall()
-        return any(is_wanted(bytes(key), bytes(value)) for key, value in rows)
-
-    service.server.wait_until(is_kept)
 
 
 def is_confirmed(ident: bytes, value: bytes) -> bool:

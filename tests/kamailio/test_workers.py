@@ -6,6 +6,7 @@ import os
 import signal
 from pathlib import Path
 
+from tests.support.dialog_stores import wait_until_kept
 from tests.support.endpoint import Caller, Endpoint
 from tests.support.kamailio_account import (
     INI,
@@ -19,6 +20,8 @@ from tests.support.kamailio_account import (
     make_account,
     request,
 )
+from uacproxy.uac.registration_store import SPACE as REGISTRATIONS
+from uacproxy.uac.registration_store import decode
 
 
 def test_calls_to_the_account_arrive_and_no_register_is_sent_after_both_were_killed(
@@ -59,6 +62,7 @@ def test_calls_to_the_account_arrive_and_no_register_is_sent_after_both_were_kil
         assert len(service.ask("uac.reg_dump")) == 1
         assert "200" in service.ask("explain", "trunk1")
         service.ask("uac.reg_info", "l_username", "alice")
+        wait_until_kept(service, REGISTRATIONS, lambda _, value: decode(value).granted > 0)
         stats = service.stats()
         for number in (1, 2):
             os.kill(int(stats[f"worker.{number}.pid"]), signal.SIGKILL)

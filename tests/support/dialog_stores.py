@@ -97,6 +97,21 @@ class Instance:
         self.service.server.wait_until(is_kept)
 
 
+def wait_until_kept(
+    service: UacproxyProcess, space: str, is_wanted: Callable[[bytes, bytes], bool]
+) -> None:
+    """Wait until the state file of a service, by its usual name, has such a key and value."""
+
+    def is_kept() -> bool:
+        with closing(
+            sqlite3.connect(f"file:{service.folder}/uacproxy-state.db?mode=ro", uri=True)
+        ) as file:
+            rows = file.execute("SELECT key, value FROM state WHERE space = ?", (space,)).fetchall()
+        return any(is_wanted(bytes(key), bytes(value)) for key, value in rows)
+
+    service.server.wait_until(is_kept)
+
+
 StartInstance = Callable[..., Instance]
 
 
