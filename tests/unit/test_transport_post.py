@@ -39,6 +39,7 @@ class Office:
         for end in (end for pair in pairs for end in pair):
             stack.enter_context(end)
         written = [pair[1] for pair in pairs]
+        self.written = written
         self.inboxes = [pair[0] for pair in pairs]
         self.posts = [
             Post(
@@ -88,6 +89,14 @@ def test_what_is_gathered_leaves_together_and_in_order(office: Office) -> None:
     second.read()
     assert [letter.octets for letter in office.taken] == [b"0", b"1", b"2", b"3", b"4"]
     assert {letter.sender for letter in office.taken} == {0}
+
+
+def test_what_was_written_is_taken_though_nobody_is_left_to_write(office: Office) -> None:
+    office.posts[0].put(1, Kind.DATAGRAM, octets=b"last")
+    office.written[1].close()
+    office.posts[1].read()
+    office.posts[1].read()
+    assert [letter.octets for letter in office.taken] == [b"last"]
 
 
 def test_what_finds_no_room_waits_and_beyond_that_is_dropped_and_counted(office: Office) -> None:

@@ -24,7 +24,7 @@ NOBODY: Final = -1
 _HEAD_END: Final = re.compile(rb"\n\r?\n")
 _FIELDS: Final = re.compile(rb"\n(via|v|call-id|i|to|t)[ \t]*:((?:[^\n]|\n[ \t])*)", re.IGNORECASE)
 _BRANCH: Final = re.compile(rb"(?i:branch)=z9hG4bK([^.;, \t\r\n]+)")
-_USER: Final = re.compile(rb"(?i:sips?):([^@<>;, \t\r\n]+)@")
+_USER: Final = re.compile(rb"(?i:sips?):([^@<>;, \t\r\n]*)(@?)")
 _WORD: Final = re.compile(rb"[ \t\r\n]*([^ \t\r\n]+)")
 
 
@@ -51,13 +51,26 @@ def find_owner(octets: bytes, workers: int) -> int:
         name = field[1][:1].lower()
         if name == decides:
             decides = b""  # only the first
-            found = (_BRANCH if is_response else _USER).search(field[2])
-            if found is not None:
-                return owner_of_token(found[1], workers)
+            token = _branch_in(field[2]) if is_response else _user_in(field[2])
+            if token:
+                return owner_of_token(token, workers)
         elif name in b"ci" and not call_id:
             word = _WORD.match(field[2])
             call_id = b"" if word is None else word[1]
     return owner_of_token(call_id, workers) if call_id else NOBODY
+
+
+def _branch_in(via: bytes) -> bytes:
+    found = _BRANCH.search(via)
+    return b"" if found is None else found[1]
+
+
+def _user_in(to: bytes) -> bytes:
+    """Return the user of the first SIP URI that has one; what is no user is read once only."""
+    for found in _USER.finditer(to):
+        if found[1] and found[2]:
+            return found[1]
+    return b""
 
 
 def owner_of_token(token: bytes, workers: int) -> int:

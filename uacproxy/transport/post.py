@@ -224,12 +224,15 @@ class Post:
         self.gather()
         some: list[Letter] = []
         for one in octets:
+            if not one:
+                break  # nobody is left to write: the service ends
             letter = read_letter(one)
             if some and some[0].kind != letter.kind:
                 self._hand_on(some)
                 some = []
             some.append(letter)
-        self._hand_on(some)
+        if some:
+            self._hand_on(some)
         self.flush()
 
     def _hand_on(self, letters: list[Letter]) -> None:
