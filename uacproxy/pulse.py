@@ -58,7 +58,7 @@ class Pulse:
         wait = AFTER_MISTAKE
         try:
             wait = self._work()
-        except Exception:  # noqa: BLE001  (the work would never be done again)
+        except Exception:  # noqa: BLE001  (a mistake of one time must not end all that follow)
             self._failed()
         if not self._is_stopped:
             self._plan(wait)

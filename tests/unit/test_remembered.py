@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from tests.support.world import invite
@@ -138,7 +136,10 @@ def test_a_mark_is_that_of_its_dialog_caller_and_policy(is_new: bool) -> None:
     hidden = made.mark(b"one", b"at1", b"untrusted")
     if is_new:
         made = RouteMark([b"n" * 32, KEY])
-    entry: Callable[..., Uri] = lambda mark, *more: route([(b"ck", mark), *more])  # noqa: E731
+
+    def entry(mark: bytes, *more: tuple[bytes, bytes]) -> Uri:
+        return route([(b"ck", mark), *more])
+
     back = request(tag=b"x")
     back = parse_message(back.encode().replace(b"tag=bt1", b"tag=at1"))
     for _ in range(2):

@@ -812,6 +812,17 @@ owner_named(const char *at, const char *end, long workers) /* see uacproxy.sip.t
     return PyLong_FromLong((long)((hash ^ hash >> 16) % (uint32_t)workers));
 }
 
+/* Take octets and how many workers there are; 0 with an exception set where it is not that. */
+static int
+takes_workers(PyObject *args, PyObject **given, long *workers)
+{
+    if (!PyArg_ParseTuple(args, "O!l", &PyBytes_Type, given, workers))
+        return 0;
+    if (*workers < 1)
+        PyErr_SetString(PyExc_ValueError, "no workers");
+    return *workers >= 1;
+}
+
 PyDoc_STRVAR(token_owner_doc, "token_owner(token, workers)\n--\n\n"
 "See uacproxy.sip.owner.owner_of_token.");
 
@@ -820,12 +831,8 @@ token_owner(PyObject *self, PyObject *args)
 {
     PyObject *given;
     long workers;
-    if (!PyArg_ParseTuple(args, "O!l", &PyBytes_Type, &given, &workers))
+    if (!takes_workers(args, &given, &workers))
         return NULL;
-    if (workers < 1) {
-        PyErr_SetString(PyExc_ValueError, "no workers");
-        return NULL;
-    }
     const char *at = PyBytes_AS_STRING(given);
     return owner_named(at, at + PyBytes_GET_SIZE(given), workers);
 }
@@ -903,12 +910,8 @@ owner(PyObject *self, PyObject *args)
 {
     PyObject *given;
     long workers;
-    if (!PyArg_ParseTuple(args, "O!l", &PyBytes_Type, &given, &workers))
+    if (!takes_workers(args, &given, &workers))
         return NULL;
-    if (workers < 1) {
-        PyErr_SetString(PyExc_ValueError, "no workers");
-        return NULL;
-    }
     const char *at = PyBytes_AS_STRING(given);
     const char *end = at + PyBytes_GET_SIZE(given);
     while (at < end && (*at == '\r' || *at == '\n'))
