@@ -7,14 +7,19 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.support import services, uacproxy_process
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# A busy machine is slow, not wrong: no example fails for the time it took.
-settings.register_profile("uacproxy", deadline=None, print_blob=True)
+# A busy machine is slow, not wrong: nothing fails for the time it took.
+settings.register_profile(
+    "uacproxy",
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("uacproxy")
 
 MARK_OF_FIXTURE = {

@@ -88,6 +88,7 @@ def test_sipp_says_which_it_is(tmp_path: Path) -> None:
 
 def test_two_sipps_call_each_other(start_sipp: Callable[..., services.Sipp]) -> None:
     callee = start_sipp("uas", "", "-m", "1")
+    callee.wait_until_listening()
     caller = start_sipp("uac", callee.uri_host, "-m", "1", "-d", "10")
     result = caller.finish()
     result.check()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.free_ports import LOOPBACK
@@ -111,7 +111,7 @@ def test_a_usual_message_comes_to_the_worker_it_names(
 def test_any_octets_come_to_one_of_the_workers() -> None:
     with steered(LOOPBACK, 3, FAR) as group:
 
-        @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        @settings(max_examples=200, deadline=None)
         @given(st.one_of(st.binary(), st.sampled_from([INVITE, RINGING]).flatmap(spoiled)))
         def check(octets: bytes) -> None:
             assert group.chosen(octets) in range(3)

@@ -27,6 +27,7 @@ ANSWER = b"SIP/2.0 200 OK\r\n\r\n"
 REFUSAL = b"SIP/2.0 %d No\r\n\r\n"
 PING = b"\r\n\r\n"
 PONG = b"\r\n"
+HALTS = 0.4  # s, more than a busy machine leaves us alone between two turns
 
 
 def answer(message: Message, flow: Flow) -> None:
@@ -270,12 +271,12 @@ async def test_a_broken_message_that_ends_leaves_the_connection_open() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_message_that_never_ends_closes_its_connection() -> None:
-    async with Service("tcp:127.0.0.1:0", message_timeout=0.05) as service:
+    async with Service("tcp:127.0.0.1:0", message_timeout=HALTS) as service:
         peer = await connect(service.here)
         whole = request("SIP/2.0/TCP 127.0.0.1")
         peer.send(whole)
         await service.heard.get()
-        await let_pass(0.1)
+        await let_pass(HALTS * 1.5)
         assert not peer.is_lost
         peer.send(whole[:-10])
         await peer.lost
@@ -284,7 +285,7 @@ async def test_a_message_that_never_ends_closes_its_connection() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_peer_that_connects_and_says_nothing_is_closed() -> None:
-    async with Service("tcp:127.0.0.1:0", message_timeout=0.05) as service:
+    async with Service("tcp:127.0.0.1:0", message_timeout=HALTS) as service:
         peer = await connect(service.here)
         await peer.lost
         assert service.counters.timed_out == 1
@@ -292,7 +293,7 @@ async def test_a_peer_that_connects_and_says_nothing_is_closed() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_connection_without_traffic_is_closed() -> None:
-    async with Service("tcp:127.0.0.1:0", idle=0.05) as service:
+    async with Service("tcp:127.0.0.1:0", idle=HALTS) as service:
         peer = await connect(service.here)
         peer.send(request("SIP/2.0/TCP 127.0.0.1"))
         await peer.lost
@@ -334,7 +335,7 @@ async def test_closing_lets_the_last_words_leave_and_leaves_no_descriptor() -> N
             await peer.lost
             await accepted.lost
             assert peer.read == ANSWER
-    await until(lambda: open_descriptors() == before)
+    await until(lambda: open_descriptors() <= before)
 
 
 @pytest_twisted.ensureDeferred

@@ -18,7 +18,14 @@ from tests.support.endpoint import Endpoint
 from tests.support.free_ports import LOOPBACK, free_port
 from tests.support.identity_peers import ANY_SIDE, Call, phones
 from tests.support.registration_farm import wait_until
-from tests.support.uacproxy_process import UacproxyProcess, uacproxy
+from tests.support.services import Server
+from tests.support.uacproxy_process import (
+    ENVIRONMENT,
+    UacproxyProcess,
+    twistd,
+    uacproxy,
+    write_files,
+)
 from uacproxy.dialog.dialog import DialogState, decode_dialog
 from uacproxy.dialog.tracker import SPACE as DIALOGS
 from uacproxy.registrar.bindings import SPACE as BINDINGS
@@ -105,6 +112,17 @@ def test_verbs_speak_for_both_workers_and_name_the_one_that_refuses(start_uacpro
         for number in range(2):
             alice.send(options(alice, call_id_of(number, "again")), service.address)
             assert alice.hears("603").start == "SIP/2.0 603 two"
+
+
+def test_a_stop_while_the_workers_start_is_no_failure(tmp_path: Path) -> None:
+    write_files(tmp_path, INI, {"route.py": ROUTE}, {"here": f"{LOOPBACK}:{free_port()}"})
+    server = Server(
+        twistd(tmp_path / "uacproxy.ini"), log=tmp_path / "output", cwd=tmp_path, env=ENVIRONMENT
+    )
+    server.wait_until(lambda: (tmp_path / "uacproxy.sock").exists())  # before any worker works
+    assert server.stop(within=30.0) == 0
+    assert "cannot start" not in server.output
+    assert not (tmp_path / "uacproxy.sock").exists()
 
 
 def test_a_killed_worker_is_started_again_and_the_other_goes_on(start_uacproxy: Start) -> None:

@@ -22,6 +22,7 @@ PASSWORD = "Watzmann-2713"
 INI = """\
 [sip]
 listen = udp:@HERE@
+t1 = 4s
 
 [uac]
 credential = trunk7:provider.example:@PASSWORD@

@@ -19,6 +19,7 @@ PASSWORD = "Watzmann-2713"
 INI = """\
 [sip]
 listen = udp:@HERE@ udp:@SECOND@
+t1 = 4s
 
 [uac]
 default_socket = udp:@SECOND@

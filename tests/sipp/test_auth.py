@@ -30,6 +30,7 @@ INI: Final = (
     + f"""
 [sip]
 listen = udp:@HERE@
+t1 = 2s
 
 [rule:out]
 method = INVITE

@@ -23,6 +23,7 @@ INI: Final = (
     + """
 [sip]
 listen = udp:@HERE@
+t1 = 2s
 
 [routing]
 script = route.py

@@ -18,6 +18,7 @@ SCENARIOS = Path(__file__).parent / "scenarios"
 INI = """\
 [sip]
 listen = udp:@HERE@ tcp:@HERE@
+t1 = 4s
 t4 = 100ms
 
 [rule:out]
@@ -56,6 +57,7 @@ def test_both_sides_hear_how_a_call_ended(
 ) -> None:
     few = ["-t", SOCKETS[transport], "-m", "5", "-cid_str", "%u-%p-%s"]
     called = start_sipp(as_played(SCENARIOS / callee, how, tmp_path), "", *few)
+    called.wait_until_listening()
     service = start_uacproxy(INI, callee=called.uri_host, transport=transport, how=how)
     if (how, caller) == ("bridge", "caller_cancels_late.xml"):
         caller = "caller_cancels.xml"  # a bridge answers 487 at once, and ends what comes late

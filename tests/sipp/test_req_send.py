@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.support.endpoint import Endpoint
 from tests.support.services import Sipp
+from tests.support.sipp_scenarios import as_played
 from tests.support.uacproxy_process import UacproxyProcess
 
 SCENARIO = Path(__file__).parent / "scenarios" / "phone_is_called_and_referred.xml"
@@ -15,6 +16,7 @@ CALLS = 20
 INI = """\
 [sip]
 listen = udp:@HERE@
+t1 = 4s
 
 [routing]
 script = route.py
@@ -55,9 +57,9 @@ StartSipp = Callable[..., Sipp]
 
 
 def test_phones_are_called_referred_on_and_hung_up(
-    start_uacproxy: Start, start_sipp: StartSipp
+    start_uacproxy: Start, start_sipp: StartSipp, tmp_path: Path
 ) -> None:
-    phone = start_sipp(SCENARIO, "", "-m", str(CALLS))
+    phone = start_sipp(as_played(SCENARIO, "relay", tmp_path), "", "-m", str(CALLS))
     phone.wait_until_listening()
     service = start_uacproxy(INI, files={"route.py": SCRIPT}, phone=phone.uri_host, calls=CALLS)
     with Endpoint("tester") as tester:

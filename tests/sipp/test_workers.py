@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.sipp.test_failures import INI as FAILURES
+from tests.support.sipp_scenarios import as_played
 from tests.support.sipp_traffic import (
     CHALLENGED,
     INI,
@@ -69,11 +70,16 @@ def test_a_challenge_is_answered_by_the_worker_that_has_the_call(
     assert traffic.service.stats()["proxy.authenticated"] == 20
 
 
-def test_a_cancel_finds_the_invite_it_is_for(start_uacproxy: Start, start_sipp: StartSipp) -> None:
+def test_a_cancel_finds_the_invite_it_is_for(
+    start_uacproxy: Start, start_sipp: StartSipp, tmp_path: Path
+) -> None:
     few = ["-t", SOCKETS["udp"], "-m", "10", "-cid_str", "%u-%p-%s"]
-    called = start_sipp(SCENARIOS / "callee_is_cancelled.xml", "", *few)
+    ringing = as_played(SCENARIOS / "callee_is_cancelled.xml", "relay", tmp_path)
+    called = start_sipp(ringing, "", *few)
+    called.wait_until_listening()
     service = start_uacproxy(shared(FAILURES), callee=called.uri_host, transport="udp", how="relay")
-    start_sipp(SCENARIOS / "caller_cancels.xml", service.address, *few, "-r", "10").finish().check()
+    gives_up = as_played(SCENARIOS / "caller_cancels.xml", "relay", tmp_path)
+    start_sipp(gives_up, service.address, *few, "-r", "10").finish().check()
     called.finish().check()
     stats = service.stats()
     assert (stats["transaction.sent_again"], stats["transaction.timeouts"]) == (0, 0)
@@ -87,6 +93,7 @@ def test_a_killed_worker_under_load_costs_no_call_of_the_other(
     who.write_text("SEQUENTIAL\ncaller;\ncallee;\n")
     many = ["-t", "u1", "-m", "100", "-cid_str", "%u-%p-%s", "-timeout", "60"]
     callee = start_sipp(SCENARIOS / "callee.xml", "", *many)
+    callee.wait_until_listening()
     service = start_uacproxy(shared(INI), callee=callee.uri_host, transport="udp", how="relay")
     caller = start_sipp(
         SCENARIOS / "caller.xml", service.address, *many, *["-inf", str(who), "-r", "20"]

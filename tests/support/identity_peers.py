@@ -33,7 +33,7 @@ from uacproxy.sip.names import (
 from uacproxy.sip.parse import parse_message
 from uacproxy.testing.call_end import CallEnd
 
-PATIENCE = 10.0  # s, for the next message
+PATIENCE = 30.0  # s, for the next message
 
 Field = tuple[bytes, bytes]
 

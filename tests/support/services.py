@@ -27,7 +27,11 @@ from tests.support.free_ports import LOOPBACK, free_port
 
 READY_WITHIN = 30.0  # s, for a server to come up on a busy machine
 STOP_WITHIN = 10.0  # s, for a server to leave before it is killed
+ANSWERS_WITHIN = 5.0  # s, for a worker whose socket is there before it is
 POLL = 0.05  # s, between two looks at a starting server
+
+# ms, as SIPp counts: else it warns of half a second in which the machine did other things.
+NEVER = str(24 * 3600 * 1000)
 
 # Debian keeps these where an ordinary user's PATH does not reach.
 ALSO_IN = ("/usr/sbin", "/sbin", *sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True))
@@ -163,8 +167,8 @@ def accepts(host: str, port: int) -> bool:
 def answers_options(host: str, port: int) -> bool:
     """Tell whether a SIP element answers an OPTIONS over UDP, with any status."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((host, 0))
-        probe.settimeout(0.5)
+        probe.settimeout(ANSWERS_WITHIN)
+        probe.connect((host, port))  # so that it hears at once that nobody is there
         here = "{}:{}".format(*probe.getsockname())
         request = (
             f"OPTIONS sip:{host}:{port} SIP/2.0\r\n"
@@ -174,7 +178,7 @@ def answers_options(host: str, port: int) -> bool:
             "Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
         )
         try:
-            probe.sendto(request.encode(), (host, port))
+            probe.send(request.encode())
             return probe.recv(65535).startswith(b"SIP/2.0 ")
         except OSError:
             return False
@@ -379,6 +383,7 @@ class Sipp:
         which = ["-sn", scenario] if isinstance(scenario, str) else ["-sf", str(scenario)]
         argv = [needs("sipp"), *which, "-i", LOOPBACK, "-p", str(self.port), "-nostdin"]
         argv += ["-ci", LOOPBACK, "-cp", str(free_port())]
+        argv += ["-watchdog_interval", NEVER]
         argv += ["-trace_err", "-error_file", str(self._errors)]
         argv += ["-trace_msg", "-message_file", str(self._messages)]
         self._server = Server(
@@ -394,9 +399,14 @@ class Sipp:
         return f"{LOOPBACK}:{self.port}"
 
     def wait_until_listening(self) -> None:
-        """Wait until UDP to its port reaches it; a message would count as a call."""
-        wanted = f":{self.port:04X} "
-        self._server.wait_until(lambda: wanted in Path("/proc/net/udp").read_text())
+        """Wait until UDP or TCP to its port reaches it; a message would count as a call."""
+        here = f":{self.port:04X} 00000000:0000 "
+        tables = {"/proc/net/udp": here, "/proc/net/tcp": f"{here}0A "}  # TCP_LISTEN
+
+        def is_listening() -> bool:
+            return any(line in Path(table).read_text() for table, line in tables.items())
+
+        self._server.wait_until(is_listening)
 
     def finish(self, within: float = 60.0) -> SippResult:
         """Wait for its own end, at most ``within`` seconds, and read its logs."""

@@ -5,6 +5,9 @@ know those of the other side. Behind a bridge they are the bridge's own: what a 
 receives of them is open, and taken over where it has to send them back. All it says of
 identities, methods, credentials and the order of messages stays; ``sipp_trace.Side`` holds
 what is open to the rules of RFC 3261 12.
+
+Either way SIPp waits longer than T1 before it sends again: half a second in which a busy
+machine did other things is no loss.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import re
 from pathlib import Path
 from typing import Final
 
+T1_MS: Final = 4000  # SIPp's, and that of services whose retransmissions are counted
 _TOKEN: Final = "[^;[:cntrl:]]+"
 _END: Final = "[[:cntrl:]]"
 _RECV: Final = re.compile(r"( *)<recv (request|response)=\"(\w+)\"([^>]*)>(.*?)</recv>", re.DOTALL)
@@ -25,10 +29,16 @@ _HIDDEN: Final = ("Contact: &lt;sip:bob@elsewhere", "Digest realm=")
 
 
 def as_played(scenario: Path, how: str, folder: Path) -> Path:
-    """Return the scenario for ``relay``; for ``bridge`` write it anew, into ``folder``."""
-    if how == "relay":
-        return scenario
-    text = scenario.read_text()
+    """Write the scenario anew, into ``folder``, for ``relay`` or ``bridge``; return the file."""
+    text = scenario.read_text().replace('retrans="500"', f'retrans="{T1_MS}"')
+    if how == "bridge":
+        text = _for_bridge(text)
+    written = folder / f"{how}-{scenario.name}"
+    written.write_text(text)
+    return written
+
+
+def _for_bridge(text: str) -> str:
     is_caller = 'tag=a[call_id]\n      To: "Bob"' in text
     text = _SEND.sub(lambda found: _sent(found[0], is_caller=is_caller), text)
     text = _RECV.sub(lambda found: _received(found, is_caller=is_caller), text)
@@ -37,10 +47,7 @@ def as_played(scenario: Path, how: str, folder: Path) -> Path:
         for name in ("seen", "peer", "cseq", "rseq", "via", "to")
         if re.search(rf'assign_to="[^"]*\b{name}\b', text)
     ]
-    text = re.sub(r'(<Reference variables=")[^"]*', rf"\1{','.join(used)}", text)
-    written = folder / f"bridge-{scenario.name}"
-    written.write_text(text)
-    return written
+    return re.sub(r'(<Reference variables=")[^"]*', rf"\1{','.join(used)}", text)
 
 
 def _sent(text: str, *, is_caller: bool) -> str:

@@ -21,6 +21,7 @@ SCENARIOS = Path(__file__).parents[1] / "sipp" / "scenarios"
 INI = """\
 [sip]
 listen = udp:@HERE@ tcp:@HERE@
+t1 = 4s
 
 [rule:out]
 method = INVITE
@@ -87,6 +88,7 @@ class Traffic:
             *many,
             *["-stf", str(self._statistics["ee"])],
         )
+        self._callee.wait_until_listening()
         marks = {"callee": self._callee.uri_host, "password": PASSWORD}
         self.service = start_uacproxy(ini, transport=transport, how=how, **marks)
         self._caller = start_sipp(

@@ -71,12 +71,15 @@ class Master:
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._doors: list[IListeningPort] = []
         self._verbs: WorkerVerbs | None = None
+        self._stopping = False
         self.workers: list[WorkerProcess] = []
 
     # -- starting ----------------------------------------------------------------------
 
     async def start(self) -> None:
         """Start every worker; when one cannot, stop them all and raise.
+
+        A stop that comes meanwhile is no failure.
 
         Raises:
             UacproxyError: ConfigError or ScriptError with the place at fault, StoreError, or
@@ -92,6 +95,8 @@ class Master:
         config = self._config
         read_script(config)  # an error once, not from each
         await self._prepare_store()
+        if self._stopping:
+            return
         self._sockets = bind_all(config.sip.listen, config.sip.workers)
         self._steer()
         for _ in range(config.sip.workers):
@@ -115,7 +120,10 @@ class Master:
         for worker in self.workers:
             worker.start()
         for worker in self.workers:
-            if not await worker.ready():
+            is_ready = await worker.ready()
+            if self._stopping:  # by which it may have ended before it was ready
+                return
+            if not is_ready:
                 raise WorkerFailed(worker.name, worker.status)
         for warning in warnings(config):
             self.log.warn("{warning}", warning=warning)
@@ -186,6 +194,7 @@ class Master:
 
     async def stop(self) -> None:
         """Stop the workers in order, all at once; then close what they had in common."""
+        self._stopping = True
         await self._end()
 
     async def _end(self) -> None:
