@@ -24,16 +24,21 @@ from uacproxy.store.open import open_store
 from uacproxy.store.redis import RedisStore
 from uacproxy.store.redis_leases import RedisLeases
 
-LEASE = 0.4  # s
+LONG = 5.0  # s, a lease that lasts while a busy machine does other things
+SHORT = 1.5  # s, one that a test waits for the end of
 NUMBERS = itertools.count(1)
 
 
 class Modelled:
     """The keeper of the unit tests."""
 
-    def __init__(self) -> None:
+    def __init__(self, lease: float = LONG) -> None:
         self.clock = SteppingClock()
-        self.keeper = Keeper(self.clock, LEASE)
+        self.lease = lease
+        self.keeper = Keeper(self.clock, lease)
+
+    def seconds(self) -> float:
+        return self.clock.seconds()
 
     def connect(self, member: str, shards: int = 8) -> Leases:
         return Line(self.keeper, member)
@@ -51,7 +56,7 @@ class Modelled:
 class Real:
     """A Redis; every member has a connection of its own."""
 
-    def __init__(self, port: int, lease: float = LEASE) -> None:
+    def __init__(self, port: int, lease: float = LONG) -> None:
         self.port = port
         self.lease = lease
         self.log = KeptLog()
@@ -95,6 +100,9 @@ class Real:
         await self._stores.pop().close()
         self.prefix = f"leases-{next(NUMBERS)}:"
 
+    def seconds(self) -> float:
+        return time.monotonic()
+
     async def wait(self, seconds: float) -> None:
         await deferLater(reactor, seconds)
 
@@ -112,16 +120,25 @@ Bench = Modelled | Real
         pytest.param("redis", id="redis", marks=pytest.mark.redis),
     ]
 )
-def make(request: pytest.FixtureRequest) -> Callable[[], Bench]:
+def make(request: pytest.FixtureRequest) -> Callable[[float], Bench]:
     if request.param == "model":
         return Modelled
     server: Redis = request.getfixturevalue("redis_server")
-    return lambda: Real(server.port)
+    return lambda lease: Real(server.port, lease)
 
 
 @pytest.fixture
-def bench(make: Callable[[], Bench]) -> Iterator[Bench]:
-    made = make()
+def bench(make: Callable[[float], Bench]) -> Iterator[Bench]:
+    yield from settled(make(LONG))
+
+
+@pytest.fixture
+def brief(make: Callable[[float], Bench]) -> Iterator[Bench]:
+    """Give a bench whose leases run out soon."""
+    yield from settled(make(SHORT))
+
+
+def settled(made: Bench) -> Iterator[Bench]:
     pytest_twisted.blockon(Deferred.fromCoroutine(made.settled()))
     yield made
     pytest_twisted.blockon(Deferred.fromCoroutine(made.close()))
@@ -164,22 +181,24 @@ async def test_a_free_shard_is_granted_and_another_member_sees_whose_it_is(bench
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_lease_that_is_kept_lasts(bench: Bench) -> None:
+async def test_a_lease_that_is_kept_lasts(brief: Bench) -> None:
+    bench = brief
     one, two = bench.connect("one#1"), bench.connect("two#1")
     await say(bench, one, wish(1, ask=[3]))
     for number in range(2, 5):
-        await bench.wait(LEASE / 2)
+        await bench.wait(SHORT * 0.4)
         await say(bench, one, wish(number, keep={3: 1}))
         answer = await say(bench, two, wish(number, ask=[3]))
         assert answer.leases[3] == Lease("one#1", 1)
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_lease_that_ran_out_goes_to_whoever_asks_with_a_higher_token(bench: Bench) -> None:
+async def test_a_lease_that_ran_out_goes_to_whoever_asks_with_a_higher_token(brief: Bench) -> None:
+    bench = brief
     one, two = bench.connect("one#1"), bench.connect("two#1")
     await say(bench, one, wish(1, ask=[3]))
     await say(bench, two, wish(1))
-    await bench.wait(LEASE * 1.2)
+    await bench.wait(SHORT * 1.1)
     answer = await say(bench, two, wish(2, ask=[3]))
     assert answer.leases == {3: Lease("two#1", 2)}
     assert set(answer.members) == {"two#1"}
@@ -188,10 +207,11 @@ async def test_a_lease_that_ran_out_goes_to_whoever_asks_with_a_higher_token(ben
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_lease_that_ran_out_and_nobody_took_may_be_kept(bench: Bench) -> None:
+async def test_a_lease_that_ran_out_and_nobody_took_may_be_kept(brief: Bench) -> None:
+    bench = brief
     one = bench.connect("one#1")
     await say(bench, one, wish(1, ask=[3]))
-    await bench.wait(LEASE * 1.2)
+    await bench.wait(SHORT * 1.1)
     answer = await say(bench, one, wish(2, keep={3: 1}))
     assert answer.leases == {3: Lease("one#1", 1)}
 
@@ -234,18 +254,20 @@ async def test_a_round_that_comes_late_changes_nothing(bench: Bench) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_members_are_known_with_how_long_they_have_taken_part(bench: Bench) -> None:
+    took_part = 0.2  # s
     one, two = bench.connect("one#1"), bench.connect("two#1")
     await say(bench, one, wish(1))
-    await bench.wait(LEASE / 2)
+    await bench.wait(took_part)
     await say(bench, one, wish(2))
     await say(bench, two, wish(1, takes_part=False))
     answer = await say(bench, one, wish(3))
-    assert answer.members["one#1"].since >= LEASE / 2
+    assert answer.members["one#1"].since >= took_part
     assert answer.members["two#1"].since == 0.0
-    assert 0.0 < answer.members["two#1"].left <= LEASE
+    assert 0.0 < answer.members["two#1"].left <= LONG
     await say(bench, one, wish(4, takes_part=False))
+    again = bench.seconds()
     answer = await say(bench, one, wish(5))
-    assert 0.0 < answer.members["one#1"].since < LEASE / 4
+    assert 0.0 < answer.members["one#1"].since <= bench.seconds() - again + 0.01
 
 
 @pytest_twisted.ensureDeferred
@@ -263,7 +285,7 @@ async def say_again(bench: Bench, leases: Leases, **asked: object) -> LeaseAnswe
         try:
             return await say(bench, leases, wish(10 + next(NUMBERS), **asked))
         except StoreUnavailable:
-            await bench.wait(LEASE / 8)
+            await bench.wait(0.05)
     raise AssertionError("no connection any more")
 
 
@@ -273,7 +295,7 @@ async def say_again(bench: Bench, leases: Leases, **asked: object) -> LeaseAnswe
 @pytest.mark.redis
 @pytest_twisted.ensureDeferred
 async def test_instances_that_count_other_shards_are_refused_and_told(redis_server: Redis) -> None:
-    bench = Real(redis_server.port)
+    bench = Real(redis_server.port, SHORT)
     await bench.settled()
     one, two = bench.connect("one#1"), bench.connect("two#1", shards=16)
     await say(bench, one, wish(1, ask=[3]))
@@ -281,7 +303,7 @@ async def test_instances_that_count_other_shards_are_refused_and_told(redis_serv
         why = str(await refusal(bench, two, wish(number, ask=[3])))
         assert "have 8 shards" in why and "has 16 shards" in why
     assert len([line for _, line in bench.log.lines if "make them equal" in line]) == 1
-    await bench.wait(LEASE * 1.2)  # once the others are gone, this one says how many there are
+    await bench.wait(SHORT * 1.1)  # once the others are gone, this one says how many there are
     answer = await say(bench, two, wish(3, ask=[3]))
     assert answer.leases == {3: Lease("two#1", 2)}
     await bench.close()
@@ -303,7 +325,7 @@ async def test_a_redis_started_anew_gives_no_lease_before_a_forgotten_one_has_ru
         one, two = bench.connect("one#1"), bench.connect("two#1")
         answer = await say_again(bench, one, ask=[3])
         while 3 not in answer.leases:
-            await bench.wait(LEASE)
+            await bench.wait(0.4)
             answer = await say_again(bench, one, ask=[3])
         await say(bench, two, wish(1))
     with running(server(), lambda: accepts(LOOPBACK, port)):
@@ -314,7 +336,7 @@ async def test_a_redis_started_anew_gives_no_lease_before_a_forgotten_one_has_ru
         number = 1000
         while 4 not in answer.leases:
             number += 1
-            await bench.wait(LEASE / 8)
+            await bench.wait(0.05)
             answer = await say(bench, two, wish(number, ask=[3, 4], floor=1))
         assert answer.leases[4].token > 1
     await bench.close()

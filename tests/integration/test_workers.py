@@ -165,6 +165,10 @@ def at_work() -> Iterator[UacproxyProcess]:
     port = free_port("::1")
     ini = INI.replace("[sip]\nlisten =", f"[sip]\nlisten = udp:[::1]:{port}")
     with uacproxy(ini, files={"route.py": ROUTE}, port=free_port()) as service:
+        with Endpoint("alice") as alice:  # each has heard all that was sent before it worked
+            for worker in range(2):
+                alice.send(options(alice, call_id_of(worker, "first")), service.address)
+                alice.hears("603")
         yield service
 
 
