@@ -24,7 +24,6 @@ PASSWORD = "Watzmann-2713"
 INI = """\
 [sip]
 listen = udp:@HERE@
-t1 = 4s
 
 [uac]
 reg_db_url = sqlite:///@DATABASE@

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sqlite3
 import tempfile
-import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,10 @@ from tests.support.kamailio_account import PASSWORD, TEMPLATE, request
 from tests.support.services import Kamailio
 from tests.support.uacproxy_process import UacproxyProcess, write_files
 from uacproxy.accounts.schema import make_tables, uacreg_table
+from uacproxy.uac.registration_store import SPACE, decode
 
 ACCOUNTS = 1000
 SHORT, LONG = 16, 3600  # s
-WRITTEN_AFTER = 1.0  # s; the store is a tenth of that behind, on a machine with nothing else to do
 
 INI = """\
 [sip]
@@ -60,8 +61,17 @@ class Service:
         self.process.server.wait_until(lambda: services.answers_options(LOOPBACK, self.port))
         self.process.wait_for(uac_regactive=ACCOUNTS)
 
-    def kill(self) -> None:
-        time.sleep(WRITTEN_AFTER)
+    def kept(self, granted: int) -> int:
+        """Return how many accounts the store has with an interval granted, s."""
+        with closing(
+            sqlite3.connect(f"file:{self.folder}/uacproxy-state.db?mode=ro", uri=True)
+        ) as file:
+            rows = file.execute("SELECT value FROM state WHERE space = ?", (SPACE,)).fetchall()
+        return sum(decode(bytes(value)).granted == granted for (value,) in rows)
+
+    def kill(self, granted: int) -> None:
+        """End it as a power failure would, once the store has what was granted."""
+        self.process.server.wait_until(lambda: self.kept(granted) == ACCOUNTS)
         os.kill(self.process.pid, signal.SIGKILL)
         assert self.process.server.process.wait() == -signal.SIGKILL
 
@@ -131,14 +141,14 @@ def test_a_thousand_accounts_outlive_kill_9_without_a_register_and_leave_nothing
             assert challenged == ACCOUNTS  # refreshes brought their credentials along
             assert bound(prober, provider) == ACCOUNTS / 50
 
-            service.kill()
+            service.kill(SHORT)
             service.ask_for(LONG)
             service.start()  # resumed, and soon due
             renewed = lambda: len(granted(provider, LONG)) == ACCOUNTS  # noqa: E731
             service.process.server.wait_until(renewed, within=40.0)
 
             before = received(provider)
-            service.kill()
+            service.kill(LONG)
             service.start()  # waits until all count as registered
             assert bound(prober, provider) == ACCOUNTS / 50
             assert service.process.stats()["registration.sent"] == 0
