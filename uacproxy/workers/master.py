@@ -121,7 +121,7 @@ class Master:
             worker.start()
         for worker in self.workers:
             is_ready = await worker.ready()
-            if self._stopping:  # by which it may have ended before it was ready
+            if worker.is_stopping:  # maybe before it was ready
                 return
             if not is_ready:
                 raise WorkerFailed(worker.name, worker.status)

@@ -60,6 +60,7 @@ class WorkerProcess:
         self.pid = 0  # 0: there is none just now
         self.restarts = 0
         self.is_ready = False  # it has answered
+        self.is_stopping = False  # it was asked to
         self.started_at = 0.0
         self.status = 0  # of the last that ended
         self._inherit = inherit
@@ -67,7 +68,6 @@ class WorkerProcess:
         self._log = log
         self._program = program
         self._wait = BACK_OFF
-        self._stopping = False
         self._was_ready = False  # at any time
         self._again: Any = None  # a timer
         self._door: AMP | None = None
@@ -147,7 +147,7 @@ class WorkerProcess:
 
     def stop(self) -> Deferred[None]:
         """Have it stop in order; fires when it has ended."""
-        self._stopping = True
+        self.is_stopping = True
         ended: Deferred[None] = Deferred()
         if self._again is not None:
             self._again.cancel()
@@ -172,7 +172,7 @@ class WorkerProcess:
         ended, self._ended = self._ended, []
         for one in ended:
             one.callback(None)
-        if self._stopping or not self._was_ready:
+        if self.is_stopping or not self._was_ready:
             return  # one that cannot be started at all is for the operator
         if self._reactor.seconds() - self.started_at >= LIVED_LONG:
             self._wait = BACK_OFF
