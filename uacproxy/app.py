@@ -165,7 +165,7 @@ class Application:
         listening = parts.transports.local_addresses[0]
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listening.host, listening.host)
         target = Target(listening.transport, host, listening.port)
-        flow = parts.transports.flow_to(target, listening)
+        flow = parts.transports.way_out.flow_to(target, listening)
         if flow is None:
             return
         here = b"sip:" + flow.sent_by

@@ -49,6 +49,7 @@ from uacproxy.registrar.binding import canonical_aor
 from uacproxy.registrar.bindings import BindingTable
 from uacproxy.resolve.lookups import DnsLookup, SystemLookup
 from uacproxy.resolve.resolver import NameResolver
+from uacproxy.resolve.uri_resolver import UriResolver
 from uacproxy.routing.context import RouteContext
 from uacproxy.routing.features import Features
 from uacproxy.routing.request_sending import RequestSending
@@ -216,7 +217,7 @@ class Parts:
             is_shared=config.store.url.startswith("redis"),
         )
         self.sender = RequestSender(
-            transports=self.transports,
+            transports=self.transports.way_out,
             resolver=self.resolver,
             table=self.table,
             udp_limit=sip.udp_limit,
@@ -225,7 +226,7 @@ class Parts:
         )
         nonces = NonceBook()
         self.invites = InviteSender(
-            transports=self.transports,
+            transports=self.transports.way_out,
             resolver=self.resolver,
             table=self.table,
             clock=self.clock,
@@ -307,7 +308,7 @@ class Parts:
                 random=self.random,
                 user_agent=octets_of(sip.server_name),
                 credentials=credentials,
-                listens_on=self.transports.listens_on,
+                listens_on=self.transports.way_out.listens_on,
                 promise=Deferred,
                 tell=self.tell_event,
             ),
@@ -319,7 +320,7 @@ class Parts:
         self.wiring = Wiring(
             settings=sip,
             table=self.table,
-            transports=self.transports,
+            transports=self.transports.way_out,
             resolver=self.resolver,
             clock=self.clock,
             tracker=self.tracker,
@@ -373,7 +374,7 @@ class Parts:
             )
         )
 
-    def _make_resolver(self) -> NameResolver:
+    def _make_resolver(self) -> UriResolver:
         dns = self.config.dns
         pool = self._reactor.getThreadPool()
         families = sorted({family_of(each.host) for each in self.config.sip.listen})
@@ -382,7 +383,7 @@ class Parts:
             lookup = DnsLookup(self._reactor, dns.servers, families)
         else:
             lookup = SystemLookup(self._reactor, pool, families)
-        return NameResolver(
+        names = NameResolver(
             lookup=lookup,
             clock=self._reactor,
             log=self.log,
@@ -391,6 +392,7 @@ class Parts:
             min_ttl=dns.min_ttl,
             negative_ttl=dns.negative_ttl,
         )
+        return UriResolver(names.look_up, dns.cache_max)
 
     # -- the work of others, in one place ----------------------------------------------
 

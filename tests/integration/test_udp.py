@@ -41,8 +41,9 @@ async def test_of_two_listeners_the_nearest_is_looked_for_again_when_routes_may_
     here = ["127.0.0.1"]
     clock = SteppingClock()
     async with Service("udp:127.0.0.1:0", "udp:127.0.0.2:0") as service:
-        sockets = service.sockets
-        sockets._addresses = LocalAddresses(clock.seconds, source_toward=lambda _: here[0])
+        service.sockets.way_out._addresses = LocalAddresses(
+            clock.seconds, source_toward=lambda _: here[0]
+        )
         peer = ("127.0.0.9", 5060)
         assert service.flow_to(UDP, peer).local[0] == "127.0.0.1"
         here[0] = "127.0.0.2"
@@ -291,8 +292,8 @@ async def test_a_wildcard_is_named_by_the_address_the_peer_can_reach() -> None:
         peer.send(request(f"SIP/2.0/UDP {peer.sent_by}"), ("127.0.0.1", port))
         _, flow = await service.heard.get()
         assert flow.sent_by == b"127.0.0.1:%d" % port
-        assert service.sockets.is_ours(b"127.0.0.1", port, UDP)
-        assert not service.sockets.is_ours(b"192.0.2.1", port, UDP)
+        assert service.sockets.way_out.is_ours(b"127.0.0.1", port, UDP)
+        assert not service.sockets.way_out.is_ours(b"192.0.2.1", port, UDP)
 
 
 @pytest_twisted.ensureDeferred
@@ -301,8 +302,8 @@ async def test_the_advertised_address_is_named_and_is_ours() -> None:
     async with Service("udp:127.0.0.1:0", advertise=advertise) as service, UdpPeer() as peer:
         port = service.listening.port
         assert service.flow_to(UDP, peer.address).sent_by == b"sip.example.com:%d" % port
-        assert service.sockets.is_ours(b"sip.example.com", port, None)
-        assert service.sockets.is_ours(b"127.0.0.1", port, None)
+        assert service.sockets.way_out.is_ours(b"sip.example.com", port, None)
+        assert service.sockets.way_out.is_ours(b"127.0.0.1", port, None)
 
 
 @pytest_twisted.ensureDeferred
@@ -311,10 +312,10 @@ async def test_the_listener_that_leads_to_the_peer_is_chosen() -> None:
     async with Service(*words) as service:
         assert service.flow_to(UDP, ("127.0.0.1", 9)).local[0] == "127.0.0.1"
         assert service.flow_to(UDP, ("192.0.2.1", 9)).local[0] == "0.0.0.0"
-        assert service.sockets.flow_to(Target(UDP, "::1", 9)) is None
-        assert service.sockets.flow_to(Target(b"TCP", "127.0.0.1", 9)) is None
-        assert service.sockets.flow_to(Target(UDP, "no.address.example", 9)) is None
-        assert service.sockets.flow_to(Target(UDP, "127.0.0.1", 9)) == ANY
+        assert service.sockets.way_out.flow_to(Target(UDP, "::1", 9)) is None
+        assert service.sockets.way_out.flow_to(Target(b"TCP", "127.0.0.1", 9)) is None
+        assert service.sockets.way_out.flow_to(Target(UDP, "no.address.example", 9)) is None
+        assert service.sockets.way_out.flow_to(Target(UDP, "127.0.0.1", 9)) == ANY
 
 
 @pytest_twisted.ensureDeferred
@@ -323,16 +324,16 @@ async def test_a_request_leaves_by_the_listener_named_and_by_no_other() -> None:
     async with Service(*words) as service, UdpPeer() as peer:
         first, second, six, stream = service.sockets.local_addresses
         target = Target(UDP, *peer.address)
-        flow = service.sockets.flow_to(target, second)
+        flow = service.sockets.way_out.flow_to(target, second)
         assert flow is not None
         flow.send(b"hello", None)
         _, source = await peer.heard.get()
         assert source == (second.host, second.port)
-        over_tcp = service.sockets.flow_to(target._replace(transport=b"TCP"), stream)
+        over_tcp = service.sockets.way_out.flow_to(target._replace(transport=b"TCP"), stream)
         assert over_tcp is not None and over_tcp.local == (stream.host, stream.port)
-        assert service.sockets.flow_to(target, stream) is None
-        assert service.sockets.flow_to(target, six) is None
+        assert service.sockets.way_out.flow_to(target, stream) is None
+        assert service.sockets.way_out.flow_to(target, six) is None
         strange = first._replace(port=stream.port)
-        assert service.sockets.flow_to(target, strange) is None
-        assert not service.sockets.listens_on(strange)
-        assert service.sockets.listens_on(six._replace(host="0:0:0:0:0:0:0:1"))
+        assert service.sockets.way_out.flow_to(target, strange) is None
+        assert not service.sockets.way_out.listens_on(strange)
+        assert service.sockets.way_out.listens_on(six._replace(host="0:0:0:0:0:0:0:1"))

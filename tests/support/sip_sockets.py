@@ -130,7 +130,7 @@ class Service:
 
     def flow_to(self, transport: bytes, remote: HostPort) -> Flow:
         """Return a flow that has to be there."""
-        flow = self.sockets.flow_to(Target(transport, *remote))
+        flow = self.sockets.way_out.flow_to(Target(transport, *remote))
         assert flow is not None
         return flow
 

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from tests.support.log import KeptLog
 from uacproxy.ports import Target
 from uacproxy.resolve.resolver import MOST_QUESTIONS, NameResolver
+from uacproxy.resolve.uri_resolver import UriResolver
 from uacproxy.sip.uri import parse_uri
 from uacproxy.testing.clock import SteppingClock
 
@@ -24,7 +25,7 @@ class Bench:
         self.clock = SteppingClock()
         self.log = KeptLog()
         self.asked: list[tuple[str, Deferred[list[tuple[str, int]]]]] = []
-        self.resolver = NameResolver(
+        names = NameResolver(
             lookup=self._lookup,
             clock=self.clock,
             log=self.log,
@@ -33,6 +34,7 @@ class Bench:
             min_ttl=1.0,
             negative_ttl=5.0,
         )
+        self.resolver = UriResolver(names.look_up, cache_max)
 
     def _lookup(self, name: str) -> Deferred[list[tuple[str, int]]]:
         asked: Deferred[list[tuple[str, int]]] = Deferred()

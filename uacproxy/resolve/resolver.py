@@ -1,9 +1,4 @@
-"""From a URI to addresses (RFC 3263 4), by A and AAAA records.
-
-Transport and port come from the URI or are the defaults. NAPTR and SRV records, which
-could name others, would be asked for in ``resolve`` before the address look-up, where a
-name comes without a port.
-"""
+"""From a name to addresses (RFC 3263 4.2), by A and AAAA records."""
 
 from __future__ import annotations
 
@@ -14,21 +9,16 @@ from typing import Final, final
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from uacproxy.errors import ParseError
 from uacproxy.ports import Clock, Log, Target, Timer
-from uacproxy.settings import SIP_PORT, is_ip_address
-from uacproxy.sip.uri import LONGEST_KEPT, SIP, Uri, parse_host_port
+from uacproxy.resolve.uri_resolver import Then
 
 Lookup = Callable[[str], Deferred[list[tuple[str, int]]]]
 """From a name to its addresses, best first, each with its time to live (s). A name
 without addresses gives an empty list; what kept the answer away is a failure."""
 
-Then = Callable[[list[Target]], None]
-
 LONGEST_TTL: Final = 86400.0  # s
 MOST_QUESTIONS: Final = 1000  # names looked up at a time; a further one has no address
 _NAME: Final = re.compile(r"(?=.{1,253}$)([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}")
-_TRANSPORTS: Final = (b"UDP", b"TCP")
 
 
 @final
@@ -44,7 +34,7 @@ class Question:
 
 @final
 class NameResolver:
-    """Answers from literals and from memory at once; asks once for each other name.
+    """Answers from memory at once; asks once for each other name.
 
     A question that times out is answered with nothing, and its look-up goes on: an
     answer that comes late serves the next who asks.
@@ -80,45 +70,23 @@ class NameResolver:
         self._min_ttl = min_ttl
         self._negative_ttl = negative_ttl
         self._cache: dict[str, tuple[list[str], float]] = {}  # addresses, good until (s)
-        self._literals: dict[bytes, Target] = {}  # URIs whose host is an address
         self._questions: dict[str, Question] = {}
 
-    def resolve(self, uri: Uri, then: Then) -> None:
-        """Find where a request for ``uri`` may go, for ``then``.
+    def look_up(self, name: str, transport: bytes, port: int, chosen: bool, then: Then) -> None:
+        """Find the addresses of a name in lower case, without its last dot, for ``then``.
 
-        ``maddr`` is looked up in place of the host. Without a transport parameter it is
-        UDP, ``chosen`` False. No target: another scheme than ``sip``, a transport we do
-        not have, a name without address or not answered in time.
+        No target: there is no such name, it has no address, or it is not told in time.
         """
-        literal = self._literals.get(uri.raw)
-        if literal is not None:
-            then([literal])
-            return
-        transport = uri.transport
-        host, port = _host_and_port(uri)
-        if uri.scheme != SIP or transport not in (None, *_TRANSPORTS) or not port:
-            then([])
-            return
-        chosen = transport is not None
-        name = host.decode("ascii").strip("[]").rstrip(".")
-        if is_ip_address(name):
-            literal = Target(transport or b"UDP", name, port, chosen)
-            if len(uri.raw) <= LONGEST_KEPT:
-                if len(self._literals) >= self._cache_max:
-                    self._literals.clear()
-                self._literals[uri.raw] = literal
-            then([literal])
-            return
         known = self._cache.get(name)
         if known is not None:
             if known[1] > self._clock.seconds():
-                then(_targets(known[0], transport or b"UDP", port, chosen))
+                then(_targets(known[0], transport, port, chosen))
                 return
             del self._cache[name]
         if not _NAME.fullmatch(name) or self._is_full(name):
             then([])
             return
-        self._ask(name, (transport or b"UDP", port, chosen, then))
+        self._ask(name, (transport, port, chosen, then))
 
     def _is_full(self, name: str) -> bool:
         return len(self._questions) >= MOST_QUESTIONS and name not in self._questions
@@ -183,16 +151,3 @@ class NameResolver:
 
 def _targets(addresses: list[str], transport: bytes, port: int, chosen: bool) -> list[Target]:
     return [Target(transport, address, port, chosen) for address in addresses]
-
-
-def _host_and_port(uri: Uri) -> tuple[bytes, int]:
-    """Return whom to ask for, and the port; port 0 where there is nobody."""
-    port = SIP_PORT if uri.port is None else uri.port
-    maddr = uri.param(b"maddr")
-    if maddr is None:
-        return uri.host, port
-    try:
-        host, extra = parse_host_port(maddr)
-    except ParseError:
-        return b"", 0
-    return (host, port) if extra is None else (b"", 0)

@@ -1,27 +1,20 @@
-"""All sockets of the service behind one door: ``SocketSet`` fits ``ports.Transports``."""
+"""All sockets of the service behind one door."""
 
 from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final, final
+from collections.abc import Callable, Sequence
+from typing import final
 
 from twisted.internet.defer import Deferred, fail, succeed
 
 from uacproxy.counters import TransportCounters
 from uacproxy.errors import ConfigError
-from uacproxy.ports import Flow, Log, Target
+from uacproxy.ports import Log, Target
 from uacproxy.settings import Address, ListenAddress
 from uacproxy.sip.limits import LimitSettings
-from uacproxy.transport.addresses import (
-    FORGET_AFTER,
-    LocalAddresses,
-    canonical_address,
-    family_of,
-    is_loopback,
-    is_wildcard,
-)
+from uacproxy.transport.addresses import LocalAddresses
 from uacproxy.transport.admission import Admission, Transactions
 from uacproxy.transport.bind import bind_all
 from uacproxy.transport.inbound import Deliver, Inbound, Reject
@@ -37,9 +30,8 @@ from uacproxy.transport.remote_flow import SharedStreams
 from uacproxy.transport.shared_wire import SharedWire
 from uacproxy.transport.streams import MESSAGE_TIMEOUT, Streams
 from uacproxy.transport.udp import UdpListener
+from uacproxy.transport.way_out import WayOut
 from uacproxy.transport.wire import open_wire
-
-MAX_FOUND: Final = 4096  # targets whose flow is remembered
 
 
 @final
@@ -120,9 +112,16 @@ class SocketSet:
         )
         self._linger = Linger(descriptor_of_all(reactor))
         self._udp: dict[ListenAddress, UdpListener] = {}
-        self._found: dict[Target, Flow] = {}  # UDP flows, by the target they were asked for
-        self._found_since = 0.0  # of several listeners the nearest may be another after a while
         self._tcp: list[ListenAddress] = []
+        self.way_out = WayOut(
+            udp=self._udp,
+            tcp=self._tcp,
+            udp_flow=lambda listening, host, port: self._udp[listening].flow(host, port),
+            tcp_flow=self._streams.flow,
+            addresses=self._addresses,
+            names=self.names,
+        )
+        """By which of them a message leaves."""
 
     @property
     def local_addresses(self) -> list[ListenAddress]:
@@ -215,7 +214,7 @@ class SocketSet:
 
     def close(self) -> Deferred[None]:
         """Close everything; fires when the last connection is gone, within two seconds or so."""
-        self._found.clear()
+        self.way_out.forget()
         if self._inbox is not None:
             self._reactor.removeReader(self._inbox)
             self._linger.remove(self._inbox.fileno())
@@ -233,84 +232,3 @@ class SocketSet:
         finally:
             for listener in listeners:
                 listener.flush()
-
-    def flow_to(self, target: Target, socket: ListenAddress | None = None) -> Flow | None:
-        """Return a flow to an address; None for a transport or family we do not listen on.
-
-        Of several listeners the best is the one bound to the address the kernel would
-        send from; then one on loopback for a loopback target; then a wildcard; then the
-        first in the order of the setting, loopback last. A TCP connection is opened by
-        the first send and comes from the chosen listener's address.
-
-        Args:
-            target: where to.
-            socket: the listener to leave from; None where that is not it, or does not
-                fit the target.
-        """
-        if socket is not None:
-            return self._flow_from(socket, target)
-        if len(self._udp) > 1 and self._addresses.seconds() - self._found_since > FORGET_AFTER:
-            self._found_since = self._addresses.seconds()
-            self._found.clear()
-        known = self._found.get(target)
-        if known is not None:
-            return known
-        host = canonical_address(target.host)
-        if host is None:
-            return None
-        if target.transport == b"UDP":
-            chosen = self._nearest(self._udp, host)
-            if chosen is None:
-                return None
-            if len(self._found) >= MAX_FOUND:
-                self._found.clear()
-            flow = self._udp[chosen].flow(host, target.port)
-            self._found[target] = flow
-            return flow
-        if target.transport == b"TCP":
-            chosen = self._nearest(self._tcp, host)
-            return None if chosen is None else self._streams.flow(chosen, host, target.port)
-        return None
-
-    def _flow_from(self, socket: ListenAddress, target: Target) -> Flow | None:
-        listening = self._listening_on(socket)
-        host = canonical_address(target.host)
-        if listening is None or host is None or target.transport != listening.transport:
-            return None
-        if family_of(host) != family_of(listening.host):
-            return None
-        udp = self._udp.get(listening)
-        if udp is not None:
-            return udp.flow(host, target.port)
-        return self._streams.flow(listening, host, target.port)
-
-    def listens_on(self, socket: ListenAddress) -> bool:
-        """Tell whether ``socket`` is bound; an address may be spelled another way."""
-        return self._listening_on(socket) is not None
-
-    def _listening_on(self, socket: ListenAddress) -> ListenAddress | None:
-        host = canonical_address(socket.host)
-        for each in self.local_addresses:
-            if each.transport == socket.transport and each.port == socket.port:
-                if canonical_address(each.host) == host:
-                    return each
-        return None
-
-    def is_ours(self, host: bytes, port: int | None, transport: bytes | None) -> bool:
-        """Tell whether a URI or sent-by names one of our listeners; see ``OwnNames``."""
-        return self.names.is_ours(host, port, transport)
-
-    def _nearest(self, listening: Iterable[ListenAddress], host: str) -> ListenAddress | None:
-        fitting = [each for each in listening if (":" in each.host) == (":" in host)]
-        if len(fitting) < 2:
-            return fitting[0] if fitting else None
-        source = self._addresses.toward(host)
-        return min(fitting, key=lambda each: _distance(each.host, host, source))
-
-
-def _distance(bound: str, host: str, source: str) -> int:
-    if canonical_address(bound) == source:
-        return 0
-    if is_loopback(bound):
-        return 1 if is_loopback(host) else 4
-    return 2 if is_wildcard(bound) else 3
