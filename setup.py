@@ -32,6 +32,7 @@ CORE = (
     "uacproxy/transaction/",
     "uacproxy/dialog/",
     "uacproxy/uac/",
+    "uacproxy/resolve/uri_resolver.py",
     "uacproxy/routing/challenge.py",
     "uacproxy/routing/context.py",
     "uacproxy/routing/features.py",
@@ -59,6 +60,7 @@ CORE = (
     "uacproxy/transport/own_uris.py",
     "uacproxy/transport/post.py",
     "uacproxy/transport/shared_wire.py",
+    "uacproxy/transport/way_out.py",
     "uacproxy/transport/wire.py",
 )
 
@@ -67,11 +69,11 @@ PLAIN = {"__init__.py", "settings.py", "limits.py"}
 
 # Written in C by hand; beside each stands the Python that does the same without it.
 BY_HAND = {
-    "uacproxy.sip._scan": "uacproxy/sip/_scan.c",
-    "uacproxy.sip._lines": "uacproxy/sip/_lines.c",
+    "uacproxy.sip._scan": ["uacproxy/sip/_scan.c", "uacproxy/sip/_header.c"],
+    "uacproxy.sip._lines": ["uacproxy/sip/_lines.c"],
 }
 if sys.platform == "linux":
-    BY_HAND["uacproxy.transport._wire"] = "uacproxy/transport/_wire.c"
+    BY_HAND["uacproxy.transport._wire"] = ["uacproxy/transport/_wire.c"]
 
 # The files of the core call each other directly, not as if another library could step in.
 QUICK_CALLS = ["-fvisibility=hidden", "-fno-plt"] if os.name == "posix" else []
@@ -107,7 +109,8 @@ class BuildCore(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         """Compile each C file on a thread of its own, then let setuptools link."""
-        headers = max((p.stat().st_mtime for p in Path("build").glob("**/*.h")), default=0.0)
+        written = (*Path("build").glob("**/*.h"), *Path("uacproxy").glob("**/*.h"))
+        headers = max((p.stat().st_mtime for p in written), default=0.0)
 
         def compile_one(source: str) -> list[str]:
             objects: list[str] = self.compiler.object_filenames(
@@ -193,7 +196,7 @@ def compiled() -> list[Extension]:
     except SystemExit as error:
         raise CannotCompile("mypy refuses a module, see above") from error
     by_hand = [
-        Extension(name, [source], extra_compile_args=["-O3"]) for name, source in BY_HAND.items()
+        Extension(name, sources, extra_compile_args=["-O3"]) for name, sources in BY_HAND.items()
     ]
     for extension in built:
         extension.extra_compile_args += QUICK_CALLS

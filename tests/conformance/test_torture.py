@@ -129,8 +129,9 @@ def test_a_forwarded_message_keeps_every_octet_nobody_had_to_change(name: str) -
     before = parse_message(octets_of(name))
     after = forwarded(name)
     if not before.has(CONTENT_LENGTH):
-        assert after.lines.pop() == b"Content-Length: %d" % len(before.body)
-        assert after.names.pop() == CONTENT_LENGTH
+        assert after.names[-1] == CONTENT_LENGTH
+        assert after.lines[-1] == b"Content-Length: %d" % len(before.body)
+        after.remove(CONTENT_LENGTH)
     assert set(after.names) - set(before.names) <= {MAX_FORWARDS, RECORD_ROUTE}
     assert after.start == before.start
     assert after.body == before.body

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from uacproxy.errors import OwnMistake, ParseError
-from uacproxy.sip.message import Message, value_of
+from uacproxy.sip.lines import value_of
+from uacproxy.sip.message import Message
 from uacproxy.sip.names import (
     CALL_ID,
     CONTACT,

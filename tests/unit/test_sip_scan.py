@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from uacproxy.errors import ParseError
 from uacproxy.sip import digest, name_addr, parse, scan, uri, via
 from uacproxy.sip.limits import LimitSettings
-from uacproxy.sip.message import Message, unfolded, value_of
+from uacproxy.sip.lines import unfolded, value_of
+from uacproxy.sip.message import Message
 
 LIMITS = LimitSettings(max_fields=16, max_field=256, max_nesting=1)
 

@@ -153,12 +153,9 @@ def passed_status(status: int) -> int:
 
 def copy_passed(source: Message, target: Message, passed: frozenset[bytes]) -> None:
     """Append the fields that are passed, line by line as they came, and take the body over."""
-    names = target.names
-    lines = target.lines
-    for name, line in zip(source.names, source.lines, strict=True):
+    for at, name in enumerate(source.names):
         if name in passed:
-            names.append(name)
-            lines.append(line)
+            target.append_line(name, source.line_at(at))
     if source.body:
         target.set_body(source.body)
 
@@ -167,13 +164,10 @@ def copy_edited(
     received: Message, edited: Message, target: Message, passed: frozenset[bytes]
 ) -> None:
     """Append what is passed, and what a script or rule has put into its copy of a request."""
-    names = target.names
-    lines = target.lines
     came = received.lines
     for name, line in zip(edited.names, edited.lines, strict=True):
         if name in passed or (name not in NEVER and line not in came):
-            names.append(name)
-            lines.append(line)
+            target.append_line(name, line)
     if edited.body:
         target.set_body(edited.body)
 

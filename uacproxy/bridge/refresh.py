@@ -54,8 +54,7 @@ class Refresh:
         leg = self._leg
         request = self._request(b"INVITE")
         for line in session[0]:
-            request.names.append(canonical(line.partition(b":")[0].strip()))
-            request.lines.append(line)
+            request.append_line(canonical(line.partition(b":")[0].strip()), line)
         request.set_body(session[1])
         leg.offering = True
         invite = leg.wiring.invites.send(

@@ -76,7 +76,7 @@ def check_loop(request: Message, is_ours: IsOurVia) -> None:
     Raises:
         LoopDetected: (482) the request has been here, unchanged.
     """
-    if request.names.count(VIA) == 1 and COMMA not in request.lines[request.find(VIA)]:
+    if request.count(VIA) == 1 and COMMA not in request.line_at(request.find(VIA)):
         return
     wanted = b""
     for value in request.values(VIA)[1:]:

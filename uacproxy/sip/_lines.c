@@ -1,5 +1,4 @@
-/* Lines of fields changed, and put together to a message: one allocation instead of a slice and
- * a sum for each piece.
+/* Lines of fields changed: one allocation instead of a slice and a sum for each piece.
  *
  * As in _scan.c every function takes what is usual and returns None for anything else: then
  * the Python beside its caller does the same step by step, and raises what is to be raised
@@ -206,42 +205,6 @@ marked(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     return PyBytes_FromStringAndSize(made, to - made);
 }
 
-/* -- a message ------------------------------------------------------------------------- */
-
-PyDoc_STRVAR(joined_doc, "joined(start, lines, body)\n--\n\nReturn the octets, or None.");
-
-static PyObject *
-joined(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
-{
-    if (nargs != 3 || !PyBytes_CheckExact(args[0]) || !PyList_CheckExact(args[1]) ||
-        !PyBytes_CheckExact(args[2])) {
-        PyErr_SetString(PyExc_TypeError, "joined takes a start line, lines and a body");
-        return NULL;
-    }
-    const Py_ssize_t many = PyList_GET_SIZE(args[1]);
-    Py_ssize_t length = PyBytes_GET_SIZE(args[0]) + PyBytes_GET_SIZE(args[2]) + 4 + 2 * many;
-    for (Py_ssize_t i = 0; i < many; i++) {
-        PyObject *line = PyList_GET_ITEM(args[1], i);
-        if (!PyBytes_CheckExact(line))
-            Py_RETURN_NONE;
-        length += PyBytes_GET_SIZE(line);
-    }
-    PyObject *made = PyBytes_FromStringAndSize(NULL, length);
-    if (made == NULL)
-        return NULL;
-    char *to = PyBytes_AS_STRING(made);
-    to = put(to, PyBytes_AS_STRING(args[0]), PyBytes_GET_SIZE(args[0]));
-    to = put(to, "\r\n", 2);
-    for (Py_ssize_t i = 0; i < many; i++) {
-        PyObject *line = PyList_GET_ITEM(args[1], i);
-        to = put(to, PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line));
-        to = put(to, "\r\n", 2);
-    }
-    to = put(to, "\r\n", 2);
-    put(to, PyBytes_AS_STRING(args[2]), PyBytes_GET_SIZE(args[2]));
-    return made;
-}
-
 /* -- the module ------------------------------------------------------------------------ */
 
 #define FAST(function) (PyCFunction)(void (*)(void))function, METH_FASTCALL
@@ -249,14 +212,14 @@ joined(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 static PyMethodDef functions[] = {
     {"swapped", FAST(swapped), swapped_doc}, {"given", FAST(given), given_doc},
     {"field", FAST(field), field_doc},       {"count", FAST(count), count_doc},
-    {"marked", FAST(marked), marked_doc},    {"joined", FAST(joined), joined_doc},
+    {"marked", FAST(marked), marked_doc},
     {NULL, NULL, 0, NULL},
 };
 
 static struct PyModuleDef module = {
     PyModuleDef_HEAD_INIT,
     .m_name = "uacproxy.sip._lines",
-    .m_doc = "Lines changed and put together; None says that Python is to do it.",
+    .m_doc = "Lines changed; None says that Python is to do it.",
     .m_size = -1,
     .m_methods = functions,
 };

@@ -6,9 +6,8 @@
  * (tests/unit/test_sip_scan.py draws messages at random and compares).
  */
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#include <stdint.h>
+#include "_header.h"
+
 #include <string.h>
 
 enum { TOKEN = 1, DIGIT = 2, HOST = 4, WHITE = 8, DISPLAY = 16, ENDS = 32 };
@@ -430,7 +429,7 @@ unusual:
 }
 
 PyDoc_STRVAR(split_doc, "split(octets, (max_message, max_fields, max_field, max_nesting))\n--\n\n"
-"Return (start, method, uri, status, reason, names, lines, body, present, views), or None.\n"
+"Return (start, method, uri, status, reason, header, body, present, views), or None.\n"
 "Views are None where a value that every message is asked for is missing or not usual.");
 
 static PyObject *
@@ -449,12 +448,11 @@ split(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     const Py_ssize_t max_nesting = PyLong_AsSsize_t(PyTuple_GET_ITEM(args[1], 3));
     if (PyErr_Occurred())
         return NULL;
-    if (length > max_message || length == 0 || octets[0] == '\r')
+    if (length > max_message || length == 0 || octets[0] == '\r' || length > UINT32_MAX)
         Py_RETURN_NONE;
 
     PyObject *start = NULL, *method = NULL, *uri = NULL, *reason = NULL, *body = NULL;
-    PyObject *names = NULL, *lines = NULL;
-    PyObject *named[MOST_LINES], *kept[MOST_LINES]; /* in order; the lists are made at the end */
+    Field fields[MOST_LINES];
     Py_ssize_t many = 0;
     Span asked[VALUES] = {{NULL, 0}};
     long status = 0, present = 0, body_length = -1;
@@ -494,7 +492,7 @@ split(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
         if (colon == NULL || colon == at || many >= max_fields || many == MOST_LINES)
             goto done;
         const Known *name = known_name(at, colon - at);
-        PyObject *line, *canonical;
+        PyObject *canonical;
         if (name != NULL) {
             if (name->bit & present && name->bit != 64)
                 goto done; /* stands twice */
@@ -518,14 +516,10 @@ split(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
                 goto done;
             canonical = lowered(at, colon - at);
         }
-        line = PyBytes_FromStringAndSize(at, line_length);
-        if (canonical == NULL || line == NULL) {
-            Py_XDECREF(canonical);
-            Py_XDECREF(line);
+        if (canonical == NULL)
             goto done;
-        }
-        named[many] = canonical;
-        kept[many++] = line;
+        fields[many++] = (Field){canonical, NULL, (uint32_t)(at - octets),
+                                 (uint32_t)(feed - 1 - octets)};
         at = feed + 1;
     }
     if (body_length > end - at)
@@ -533,32 +527,19 @@ split(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     if (body_length < 0)
         body_length = (long)(end - at);
     body = body_length ? PyBytes_FromStringAndSize(at, body_length) : Py_NewRef(empty);
-    names = PyList_New(many);
-    lines = PyList_New(many);
-    if (body == NULL || method == NULL || uri == NULL || reason == NULL || names == NULL ||
-        lines == NULL)
-        goto done;
-    for (Py_ssize_t i = 0; i < many; i++) {
-        PyList_SET_ITEM(names, i, named[i]);
-        PyList_SET_ITEM(lines, i, kept[i]);
-    }
-    many = 0;
+    PyObject *header = header_of_octets(args[0], fields, many);
     PyObject *values[MOST_VIEWS];
     PyObject *views = read_views(asked, values) ? packed(values, MOST_VIEWS) : Py_NewRef(Py_None);
-    PyObject *parts[10] = {start, method, uri,  PyLong_FromLong(status),  reason,
-                           names, lines,  body, PyLong_FromLong(present), views};
-    return packed(parts, 10);
+    PyObject *parts[9] = {start,  method, uri,  PyLong_FromLong(status),  reason,
+                          header, body,   PyLong_FromLong(present), views};
+    return packed(parts, 9);
 done:
-    for (Py_ssize_t i = 0; i < many; i++) {
-        Py_DECREF(named[i]);
-        Py_DECREF(kept[i]);
-    }
+    for (Py_ssize_t i = 0; i < many; i++)
+        Py_DECREF(fields[i].name);
     Py_XDECREF(start);
     Py_XDECREF(method);
     Py_XDECREF(uri);
     Py_XDECREF(reason);
-    Py_XDECREF(names);
-    Py_XDECREF(lines);
     Py_XDECREF(body);
     if (PyErr_Occurred())
         return NULL;
@@ -1005,5 +986,8 @@ PyInit__scan(void)
             kinds[c] |= DISPLAY;
     }
     empty = PyBytes_FromStringAndSize("", 0);
-    return empty == NULL ? NULL : PyModule_Create(&module);
+    PyObject *made = empty == NULL ? NULL : PyModule_Create(&module);
+    if (made != NULL && header_join(made) < 0)
+        Py_CLEAR(made);
+    return made;
 }

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from uacproxy.errors import ParseError
-from uacproxy.sip.message import VERSION, Message, one_line
+from uacproxy.sip import header as hdr
+from uacproxy.sip.lines import one_line
+from uacproxy.sip.message import VERSION, Message, message_of
 from uacproxy.sip.names import (
     AUTHORIZATION,
     CALL_ID,
@@ -26,6 +28,12 @@ from uacproxy.sip.reasons import reason_of
 
 _NO_BODY: Final = b"Content-Length: 0"
 
+# What answers take of their request: to one, to all from 300 on, to those from 101 to 299.
+_IN_TRYING: Final = [VIA, FROM, TO, CALL_ID, CSEQ, TIMESTAMP]
+_IN_ANSWERS: Final = [VIA, FROM, TO, CALL_ID, CSEQ]
+_IN_ANSWERS_WITH_ROUTES: Final = [VIA, FROM, TO, CALL_ID, CSEQ, RECORD_ROUTE]
+_ON_THE_SAME_HOP: Final = [FROM, CALL_ID, ROUTE, MAX_FORWARDS]
+
 
 def build_response(
     request: Message, status: int, reason: bytes = b"", to_tag: bytes = b""
@@ -43,26 +51,25 @@ def build_response(
     Raises:
         OwnMistake: the phrase holds a line break.
     """
-    names: list[bytes] = []
-    lines: list[bytes] = []
-    keep_routes = 100 < status < 300
-    for at, name in enumerate(request.names):
-        line = request.lines[at]
-        if name == TO:
-            if to_tag and status > 100 and _is_tagless(request):
-                line = line.rstrip() + b";tag=" + to_tag
-        elif name != VIA and name != FROM and name != CALL_ID and name != CSEQ:
-            if not (keep_routes and name == RECORD_ROUTE) and not (
-                status == 100 and name == TIMESTAMP
-            ):
-                continue
-        names.append(name)
-        lines.append(line)
-    names.append(CONTENT_LENGTH)
-    lines.append(_NO_BODY)
+    if status == 100:
+        wanted = _IN_TRYING
+    else:
+        wanted = _IN_ANSWERS_WITH_ROUTES if status < 300 else _IN_ANSWERS
     phrase = one_line(reason) if reason else reason_of(status)
     start = VERSION + b" %d " % status + phrase
-    return Message(start, b"", b"", status, phrase, names, lines, b"")
+    response = Message(start, b"", b"", status, phrase, hdr.kept(request.header, wanted), b"")
+    if to_tag and status > 100 and _is_tagless(request):
+        _tag(response, to_tag)
+    response.append_line(CONTENT_LENGTH, _NO_BODY)
+    return response
+
+
+def _tag(response: Message, to_tag: bytes) -> None:
+    at = response.find(TO)
+    while at >= 0:
+        line = response.line_at(at)
+        hdr.put(response.header, at, line.rstrip() + b";tag=" + to_tag)
+        at = hdr.find(response.header, TO, at + 1)
 
 
 def _is_tagless(request: Message) -> bool:
@@ -80,13 +87,9 @@ def build_ack(invite: Message, final: Message) -> Message:
     was sent; To is the response's, with its tag.
     """
     ack = _same_hop(invite, b"ACK")
-    at = final.find(TO)
-    ack.names.append(TO)
-    ack.lines.append(final.lines[at])
-    for name, line in zip(invite.names, invite.lines, strict=True):
-        if name == AUTHORIZATION or name == PROXY_AUTHORIZATION:
-            ack.names.append(name)
-            ack.lines.append(line)
+    ack.append_line(TO, final.line_at(final.find(TO)))
+    ack.take(AUTHORIZATION, invite)
+    ack.take(PROXY_AUTHORIZATION, invite)
     return _ended(ack, invite, b"ACK")
 
 
@@ -98,30 +101,22 @@ def build_cancel(invite: Message, reasons: list[bytes]) -> Message:
         reasons: values of Reason fields to carry on (RFC 3326).
     """
     cancel = _same_hop(invite, b"CANCEL")
-    at = invite.find(TO)
-    cancel.names.append(TO)
-    cancel.lines.append(invite.lines[at])
+    cancel.append_line(TO, invite.line_at(invite.find(TO)))
     for reason in reasons:
         cancel.append(REASON, reason)
     return _ended(cancel, invite, b"CANCEL")
 
 
 def _same_hop(invite: Message, method: bytes) -> Message:
-    names: list[bytes] = [VIA]
-    lines: list[bytes] = [b"Via: " + invite.via.raw]
-    for name, line in zip(invite.names, invite.lines, strict=True):
-        if name == FROM or name == CALL_ID or name == ROUTE or name == MAX_FORWARDS:
-            names.append(name)
-            lines.append(line)
+    header = hdr.kept(invite.header, _ON_THE_SAME_HOP)
+    hdr.insert(header, 0, VIA, b"Via: " + invite.via.raw)
     start = method + b" " + invite.request_uri + b" " + VERSION
-    return Message(start, method, invite.request_uri, 0, b"", names, lines, b"")
+    return Message(start, method, invite.request_uri, 0, b"", header, b"")
 
 
 def _ended(message: Message, invite: Message, method: bytes) -> Message:
-    message.names.append(CSEQ)
-    message.lines.append(b"CSeq: %d " % invite.cseq.number + method)
-    message.names.append(CONTENT_LENGTH)
-    message.lines.append(_NO_BODY)
+    message.append_line(CSEQ, b"CSeq: %d " % invite.cseq.number + method)
+    message.append_line(CONTENT_LENGTH, _NO_BODY)
     return message
 
 
@@ -143,7 +138,7 @@ def build_request(
     names = [name for name, _ in fields]
     lines = [spelling(name) + b": " + value for name, value in fields]
     start = method + b" " + request_uri + b" " + VERSION
-    message = Message(start, method, request_uri, 0, b"", names, lines, body)
+    message = message_of(start, method, request_uri, 0, b"", names, lines, body)
     if CONTENT_LENGTH not in names:
         message.append(CONTENT_LENGTH, b"%d" % len(body))
     return message

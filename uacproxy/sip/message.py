@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final, final
 
 from uacproxy.errors import OwnMistake, ParseError
+from uacproxy.sip import header as hdr
 from uacproxy.sip import lines as written
 from uacproxy.sip import names as known
 from uacproxy.sip import scan
@@ -20,11 +21,9 @@ from uacproxy.sip.grammar import (
     CR,
     LF,
     SPACE,
-    WHITE,
     is_token,
     parse_number,
     split_list,
-    unfold,
 )
 from uacproxy.sip.name_addr import NameAddr, parse_name_addr, split_name_addrs
 from uacproxy.sip.names import CALL_ID, CSEQ, FROM, MAX_FORWARDS, TO, VIA, spelling
@@ -48,7 +47,7 @@ class CSeq:
 
 @final
 class Message:
-    """A request (``status`` 0) or a response; ``names`` and ``lines`` run side by side."""
+    """A request (``status`` 0) or a response."""
 
     __slots__ = (
         "_call_id",
@@ -58,9 +57,8 @@ class Message:
         "_uri",
         "_via",
         "body",
-        "lines",
+        "header",
         "method",
-        "names",
         "present",
         "reason",
         "repeated",
@@ -76,8 +74,7 @@ class Message:
         request_uri: bytes,
         status: int,
         reason: bytes,
-        names: list[bytes],
-        lines: list[bytes],
+        header: hdr.Header,
         body: bytes,
     ) -> None:
         self.start = start
@@ -85,8 +82,7 @@ class Message:
         self.request_uri = request_uri
         self.status = status
         self.reason = reason
-        self.names = names  # canonical
-        self.lines = lines  # whole fields, folding kept, no CRLF at the end
+        self.header = header  # see uacproxy.sip.header
         self.body = body
         self.present = 0  # bits of names.ONLY_ONCE, as parsed
         self.repeated = b""  # a field that may stand once and stood twice, as parsed
@@ -138,21 +134,46 @@ class Message:
         """Tell a request from a response."""
         return self.status == 0
 
+    @property
+    def names(self) -> list[bytes]:
+        """Return the canonical name of each field, in order."""
+        return hdr.names(self.header)
+
+    @property
+    def lines(self) -> list[bytes]:
+        """Return each field whole, folding kept, no CRLF at the end, in order."""
+        return hdr.lines(self.header)
+
     def find(self, name: bytes) -> int:
         """Return where the first field called ``name`` stands, -1 when there is none."""
-        for at, candidate in enumerate(self.names):
-            if candidate == name:
-                return at
-        return -1
+        return hdr.find(self.header, name, 0)
 
     def has(self, name: bytes) -> bool:
         """Tell whether there is a field called ``name``."""
-        return self.find(name) >= 0
+        return hdr.find(self.header, name, 0) >= 0
+
+    def value_at(self, at: int) -> bytes:
+        """Return the value of the field that stands at a place, folding removed."""
+        value = hdr.value_at(self.header, at)
+        return written.unfolded(hdr.line(self.header, at)) if value is None else value
+
+    def count(self, name: bytes) -> int:
+        """Return how many fields are called ``name``."""
+        found = 0
+        at = self.find(name)
+        while at >= 0:
+            found += 1
+            at = hdr.find(self.header, name, at + 1)
+        return found
+
+    def line_at(self, at: int) -> bytes:
+        """Return the whole field that stands at a place, folding kept, no CRLF at the end."""
+        return hdr.line(self.header, at)
 
     def get(self, name: bytes) -> bytes | None:
         """Return the value of the first field called ``name``, folding removed, or None."""
         at = self.find(name)
-        return None if at < 0 else value_of(self.lines[at])
+        return None if at < 0 else self.value_at(at)
 
     def need(self, name: bytes) -> bytes:
         """Return the value of the first field called ``name``.
@@ -163,14 +184,15 @@ class Message:
         at = self.find(name)
         if at < 0:
             raise ParseError(f"no {spelling(name).decode()} field", field=name)
-        return value_of(self.lines[at])
+        return self.value_at(at)
 
     def fields(self, name: bytes) -> list[bytes]:
         """Return the value of every field called ``name``, in order, commas and all."""
         found: list[bytes] = []
-        for at, candidate in enumerate(self.names):
-            if candidate == name:
-                found.append(value_of(self.lines[at]))
+        at = self.find(name)
+        while at >= 0:
+            found.append(self.value_at(at))
+            at = hdr.find(self.header, name, at + 1)
         return found
 
     def values(self, name: bytes) -> list[bytes]:
@@ -283,10 +305,9 @@ class Message:
         at = self.find(MAX_FORWARDS)
         if at < 0:
             return None
-        hops = written.count(self.lines[at], _MOST_HOPS)
+        hops = written.count(self.line_at(at), _MOST_HOPS)
         if hops is None:
-            value = value_of(self.lines[at])
-            hops = parse_number(value, field=MAX_FORWARDS, largest=_MOST_HOPS)
+            hops = parse_number(self.value_at(at), field=MAX_FORWARDS, largest=_MOST_HOPS)
         return hops
 
     # -- editing ---------------------------------------------------------------------
@@ -299,8 +320,7 @@ class Message:
             self.request_uri,
             self.status,
             self.reason,
-            self.names.copy(),
-            self.lines.copy(),
+            hdr.copied(self.header),
             self.body,
         )
         copy.present = self.present
@@ -334,19 +354,15 @@ class Message:
         if at < 0:
             self.append(name, value)
             return
-        line = self.lines[at]
-        made = written.given(line, value)
-        if made is None:
-            made = line[: line.find(b":") + 1] + b" " + one_line(value)
-        self.lines[at] = made
+        hdr.put(self.header, at, written.with_value(self.line_at(at), value))
         self._forget(name)
 
     def set_via(self, via: Via) -> None:
         """Put another value, parsed already, in the place of the topmost Via."""
         value = via.raw
-        line = self.lines[self.find(VIA)]
+        line = self.line_at(self.find(VIA))
         if COMMA in line:
-            value = b", ".join([value, *split_list(value_of(line))[1:]])
+            value = b", ".join([value, *split_list(written.value_of(line))[1:]])
         self.set(VIA, value)
         self._via = via
 
@@ -362,33 +378,29 @@ class Message:
         at = self.find(name)
         if at < 0:
             raise OwnMistake("no such field to edit")
-        line = self.lines[at]
-        made = written.swapped(line, old, new)
-        if made is not None:
-            self.lines[at] = made
-            self._forget(name)
-            return
-        value = line[line.find(b":") + 1 :].lstrip(WHITE)
-        if value.startswith(old):
-            kept = line[: len(line) - len(value)]
-            self.lines[at] = kept + one_line(new) + value[len(old) :]
-            self._forget(name)
-            return
-        value = value_of(line)
-        if not value.startswith(old):
-            raise OwnMistake("the value begins otherwise")
-        self.set(name, new + value[len(old) :])
+        hdr.put(self.header, at, written.with_begin(self.line_at(at), old, new))
+        self._forget(name)
 
     def append(self, name: bytes, value: bytes) -> None:
         """Add a field behind all others."""
-        self.lines.append(_field(name, value))
-        self.names.append(name)
+        hdr.insert(self.header, hdr.count(self.header), name, written.made(spelling(name), value))
         self._forget(name)
+
+    def append_line(self, name: bytes, line: bytes) -> None:
+        """Add a whole field, as raw as those of ``lines``, behind all others."""
+        hdr.insert(self.header, hdr.count(self.header), name, line)
+        self._forget(name)
+
+    def take(self, name: bytes, other: Message) -> None:
+        """Add every field of another message that is called ``name``, as it stands there."""
+        at = other.find(name)
+        while at >= 0:
+            self.append_line(name, other.line_at(at))
+            at = hdr.find(other.header, name, at + 1)
 
     def insert(self, at: int, name: bytes, value: bytes) -> None:
         """Add a field at a place in the list."""
-        self.lines.insert(at, _field(name, value))
-        self.names.insert(at, name)
+        hdr.insert(self.header, at, name, written.made(spelling(name), value))
         self._forget(name)
 
     def push(self, name: bytes, value: bytes) -> None:
@@ -402,58 +414,51 @@ class Message:
         self.insert(at, name, value)
 
     def _after_vias(self) -> int:
-        at = 0
-        for index, name in enumerate(self.names):
-            if name == VIA:
-                at = index + 1
-        return at
+        behind = 0
+        at = self.find(VIA)
+        while at >= 0:
+            behind = at + 1
+            at = hdr.find(self.header, VIA, behind)
+        return behind
 
     def pop(self, name: bytes) -> None:
         """Remove the first value of the first field called ``name``, if there is one."""
         at = self.find(name)
         if at < 0:
             return
-        line = self.lines[at]
+        line = self.line_at(at)
         if COMMA in line:
-            rest = split_list(value_of(line))[1:]
+            rest = split_list(written.value_of(line))[1:]
             if rest:
-                self.lines[at] = line[: line.find(b":") + 1] + b" " + b", ".join(rest)
+                made = line[: line.find(b":") + 1] + b" " + b", ".join(rest)
+                hdr.put(self.header, at, made)
                 self._forget(name)
                 return
-        del self.names[at]
-        del self.lines[at]
+        hdr.cut(self.header, at)
         self._forget(name)
 
     def remove(self, name: bytes) -> None:
         """Remove every field called ``name``."""
-        while True:
-            at = self.find(name)
-            if at < 0:
-                break
-            del self.names[at]
-            del self.lines[at]
+        at = self.find(name)
+        while at >= 0:
+            hdr.cut(self.header, at)
+            at = hdr.find(self.header, name, at)
         self._forget(name)
 
     def remove_where(self, name: bytes, is_unwanted: Callable[[bytes], bool]) -> None:
         """Remove the fields called ``name`` with such a value; the others stay as they came."""
-        for at in range(len(self.names) - 1, -1, -1):
-            if self.names[at] == name and is_unwanted(value_of(self.lines[at])):
-                del self.names[at]
-                del self.lines[at]
+        at = self.find(name)
+        while at >= 0:
+            if is_unwanted(self.value_at(at)):
+                hdr.cut(self.header, at)
+            else:
+                at += 1
+            at = hdr.find(self.header, name, at)
         self._forget(name)
 
     def keep_only(self, wanted: list[bytes]) -> None:
         """Forget the body and every field but these: the message stays for its answers alone."""
-        lines: list[bytes] = []
-        names: list[bytes] = []
-        for at, name in enumerate(self.names):
-            for one in wanted:
-                if name == one:
-                    names.append(name)
-                    lines.append(self.lines[at])
-                    break
-        self.lines = lines
-        self.names = names
+        self.header = hdr.kept(self.header, wanted)
         self.body = b""
         self._call_id = None
         self._via = None
@@ -465,10 +470,11 @@ class Message:
         """Put another body in, Content-Length with it, which then stands once."""
         self.body = body
         self.set(known.CONTENT_LENGTH, b"%d" % len(body))
-        for at in range(len(self.names) - 1, self.find(known.CONTENT_LENGTH), -1):
-            if self.names[at] == known.CONTENT_LENGTH:
-                del self.names[at]
-                del self.lines[at]
+        first = self.find(known.CONTENT_LENGTH)
+        at = hdr.find(self.header, known.CONTENT_LENGTH, first + 1)
+        while at >= 0:
+            hdr.cut(self.header, at)
+            at = hdr.find(self.header, known.CONTENT_LENGTH, at)
 
     def _forget(self, name: bytes) -> None:
         if name == VIA:
@@ -486,48 +492,28 @@ class Message:
 
     def encode(self) -> bytes:
         """Return the octets to send."""
-        octets = written.joined(self.start, self.lines, self.body)
-        if octets is None:
-            octets = b"\r\n".join([self.start, *self.lines, b"", self.body])
-        return octets
+        return hdr.joined(self.header, self.start, self.body)
 
     @property
     def length(self) -> int:
         """Return how many octets ``encode`` gives."""
-        total = len(self.start) + len(self.body) + 4
-        for line in self.lines:
-            total += len(line) + 2
-        return total
+        return len(self.start) + 4 + hdr.length(self.header) + len(self.body)
 
     def __repr__(self) -> str:
         """Show the start line; fields may hold what must not be logged."""
         return f"<Message {self.start!r}>"
 
 
-def one_line(value: bytes) -> bytes:
-    """Return ``value``, which must not end its line: what follows would be a field of its own.
-
-    Raises:
-        OwnMistake: it does.
-    """
-    if LF in value or CR in value:
-        raise OwnMistake("line break in a field value or reason phrase")
-    return value
-
-
-def _field(name: bytes, value: bytes) -> bytes:
-    spelled = spelling(name)
-    made = written.field(spelled, value)
-    return spelled + b": " + one_line(value) if made is None else made
-
-
-def value_of(line: bytes) -> bytes:
-    """Return the value of one raw field: folding removed, no white space around."""
-    found = scan.value(line)
-    return unfolded(line) if found is None else found
-
-
-def unfolded(line: bytes) -> bytes:
-    """Return the value of any raw field."""
-    value = line[line.find(b":") + 1 :]
-    return unfold(value) if LF in value else value.strip(WHITE)
+def message_of(
+    start: bytes,
+    method: bytes,
+    request_uri: bytes,
+    status: int,
+    reason: bytes,
+    names: list[bytes],
+    lines: list[bytes],
+    body: bytes,
+) -> Message:
+    """Return a message of canonical names and raw lines, which run side by side."""
+    header = hdr.of_lines(names, lines)
+    return Message(start, method, request_uri, status, reason, header, body)

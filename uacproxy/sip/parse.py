@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import Final, final
 
 from uacproxy.errors import MessageTooLarge, ParseError, VersionNotSupported
-from uacproxy.sip import scan
+from uacproxy.sip import header, scan
 from uacproxy.sip.grammar import comment_depth, is_digits, is_token, parse_number
 from uacproxy.sip.limits import LimitSettings
-from uacproxy.sip.message import VERSION, Message, value_of
+from uacproxy.sip.lines import value_of
+from uacproxy.sip.message import VERSION, Message, message_of
 from uacproxy.sip.names import (
     CONTENT_LENGTH,
     HAS_VIA,
@@ -77,8 +78,8 @@ def parse_message(octets: bytes, limits: LimitSettings = DEFAULT_LIMITS) -> Mess
     found = scan.split(octets, _LATEST.sizes)
     if found is None:
         return parse_slowly(octets, limits)
-    start, method, uri, status, reason, names, lines, body, present, views = found
-    message = Message(start, method, uri, status, reason, names, lines, body)
+    start, method, uri, status, reason, fields, body, present, views = found
+    message = Message(start, method, uri, status, reason, fields, body)
     message.present = present
     if views is not None:
         message.take_views(views)
@@ -108,8 +109,8 @@ def parse_slowly(octets: bytes, limits: LimitSettings) -> Message:
     if len(lines) > limits.max_fields:
         error = MessageTooLarge("too many fields")
         raise MalformedMessage(error, _salvage(head, limits))
-    message = _read_start(start, lines)
-    fault = _read_names(message, limits)
+    message = _read_start(start)
+    fault = _read_names(message, lines, limits)
     if fault is None:
         fault = _start_fault(message, limits)
     if head.count(b"\n") != breaks or head.count(b"\r") != breaks:
@@ -176,7 +177,7 @@ def _joined(lines: list[bytes]) -> list[bytes]:
     return whole
 
 
-def _read_start(start: bytes, lines: list[bytes]) -> Message:
+def _read_start(start: bytes) -> Message:
     if start[:4].upper() == b"SIP/":
         status = 0
         words = start.split(b" ", 2)
@@ -184,11 +185,11 @@ def _read_start(start: bytes, lines: list[bytes]) -> Message:
         if len(code) == 3 and is_digits(code):
             status = int(code)
         reason = words[2] if len(words) > 2 else b""
-        return Message(start, b"", b"", status if status >= 100 else -1, reason, [], lines, b"")
+        return message_of(start, b"", b"", status if status >= 100 else -1, reason, [], [], b"")
     words = start.split(b" ")
     method = words[0]
     uri = b" ".join(words[1:-1]) if len(words) > 2 else b""
-    return Message(start, method, uri, 0, b"", [], lines, b"")
+    return message_of(start, method, uri, 0, b"", [], [], b"")
 
 
 def _start_fault(message: Message, limits: LimitSettings) -> ParseError | None:
@@ -221,14 +222,14 @@ def _start_fault(message: Message, limits: LimitSettings) -> ParseError | None:
     return None
 
 
-def _read_names(message: Message, limits: LimitSettings) -> ParseError | None:
+def _read_names(message: Message, lines: list[bytes], limits: LimitSettings) -> ParseError | None:
     """Name every line; a line without a name is dropped and reported."""
     fault: ParseError | None = None
     longest: int = limits.max_field
-    names = message.names
+    names: list[bytes] = []
     seen = 0
     broken: list[int] = []
-    for at, line in enumerate(message.lines):
+    for at, line in enumerate(lines):
         colon = line.find(b":")
         spelled = line[:colon]
         if colon <= 0 or len(line) > longest:
@@ -257,7 +258,8 @@ def _read_names(message: Message, limits: LimitSettings) -> ParseError | None:
             seen |= bit
     for at in reversed(broken):
         del names[at]
-        del message.lines[at]
+        del lines[at]
+    message.header = header.of_lines(names, lines)
     message.present = seen
     return fault
 
@@ -268,13 +270,11 @@ def _drop_strays(message: Message) -> None:
     Elsewhere such an octet may pass for the end of the line, and what follows it for a
     field of its own: nothing like that goes on, nor back.
     """
-    lines = message.lines
-    for at in range(len(lines) - 1, -1, -1):
-        line = lines[at]
+    for at in range(header.count(message.header) - 1, -1, -1):
+        line = header.line(message.header, at)
         breaks = line.count(b"\r\n")
         if line.count(b"\n") != breaks or line.count(b"\r") != breaks:
-            del message.names[at]
-            del lines[at]
+            header.cut(message.header, at)
 
 
 def _nesting_fault(message: Message, limits: LimitSettings) -> ParseError | None:
@@ -297,7 +297,7 @@ def _read_body(message: Message, octets: bytes, begin: int) -> ParseError | None
         message.body = octets[begin:]
         return None
     try:
-        length = parse_number(value_of(message.lines[at]), field=CONTENT_LENGTH)
+        length = parse_number(message.value_at(at), field=CONTENT_LENGTH)
     except ParseError as error:  # which knows where it was raised: kept, it makes a cycle
         return ParseError(error.why, field=error.field)
     if length > len(octets) - begin:
@@ -311,8 +311,8 @@ def _salvage(octets: bytes, limits: LimitSettings) -> Message:
     """Read what can be read of a message cut short or too large, to find the answer a way."""
     head = octets.partition(_HEAD_END)[0]
     lines = _joined(head.split(b"\r\n"))[: limits.max_fields + 1]
-    message = _read_start(lines[0], [line for line in lines[1:] if line])
-    _read_names(message, limits)
+    message = _read_start(lines[0])
+    _read_names(message, [line for line in lines[1:] if line], limits)
     _drop_strays(message)
     return message
 

@@ -21,8 +21,7 @@ Views = tuple[  # what every message is asked for: parts as below, the whole val
 ]
 Split = Callable[
     [bytes, object],
-    tuple[bytes, bytes, bytes, int, bytes, list[bytes], list[bytes], bytes, int, Views | None]
-    | None,
+    tuple[bytes, bytes, bytes, int, bytes, object, bytes, int, Views | None] | None,
 ]
 Value = Callable[[bytes], bytes | None]
 CSeqParts = Callable[[bytes], tuple[int, bytes] | None]

@@ -11,7 +11,7 @@ from typing import Final, final
 
 from uacproxy.errors import ParseError
 from uacproxy.sip.grammar import COMMA
-from uacproxy.sip.message import value_of
+from uacproxy.sip.lines import value_of
 from uacproxy.sip.via import Via, parse_via
 
 _BEGUN: Final = (b"SIP/2.0 ", b"ACK ", b"BYE ", b"CANCEL ", b"PRACK ")

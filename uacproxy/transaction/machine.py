@@ -15,7 +15,7 @@ from typing import Any, Final, final
 
 from uacproxy.counters import TransactionCounters
 from uacproxy.ports import Clock, Flow, Timer
-from uacproxy.sip.message import Message
+from uacproxy.sip.message import Message, message_of
 from uacproxy.transaction.timers import TimerValues, Wakeable, forget, wake_in
 from uacproxy.transaction.vocabulary import Input, State
 
@@ -26,7 +26,7 @@ StateTimers = tuple[Input | None, Input | None]
 _TERMINATED: Final = State.TERMINATED
 _END: Final = 0  # which timer
 _AGAIN: Final = 1
-_FORGOTTEN: Final = Message(b"", b"", b"", 0, b"", [], [], b"")
+_FORGOTTEN: Final = message_of(b"", b"", b"", 0, b"", [], [], b"")
 
 
 @final

@@ -9,7 +9,7 @@ from uacproxy.counters import TransactionCounters
 from uacproxy.errors import OwnMistake
 from uacproxy.ports import Clock, Flow, Random
 from uacproxy.sip.build import build_response
-from uacproxy.sip.message import Message
+from uacproxy.sip.message import Message, message_of
 from uacproxy.sip.names import RETRY_AFTER
 from uacproxy.sip.via import MAGIC_COOKIE, Via
 from uacproxy.transaction.client import ClientTransaction
@@ -357,7 +357,7 @@ class TransactionTable:
         Raises:
             OwnMistake: the branch is taken.
         """
-        request = Message(b"", method, b"", 0, b"", [], [], b"")
+        request = message_of(b"", method, b"", 0, b"", [], [], b"")
         client = self._other_client(request, flow, notify, branch)
         client.start(octets)
         return client

@@ -45,7 +45,7 @@ def asserted(message: Message, name: bytes = P_ASSERTED_IDENTITY) -> list[NameAd
     Malformed values, other schemes and second ones of a kind are left out.
     """
     found: list[NameAddr] = []
-    if name not in message.names:
+    if not message.has(name):
         return found
     seen_sip = False
     seen_tel = False
@@ -149,7 +149,7 @@ def remote_parties(message: Message) -> list[RemoteParty]:
     Without ``party`` it is the calling one in a request and the called one in a response.
     """
     found: list[RemoteParty] = []
-    if REMOTE_PARTY_ID not in message.names:
+    if not message.has(REMOTE_PARTY_ID):
         return found
     for address in _addresses(message, REMOTE_PARTY_ID, False):
         try:
@@ -197,7 +197,7 @@ def keep_remote_parties_private(message: Message) -> bool:
 
     One that cannot be read goes: nobody could tell whether it is hidden.
     """
-    if REMOTE_PARTY_ID not in message.names:
+    if not message.has(REMOTE_PARTY_ID):
         return False
     values: list[bytes] = []
     for address in _addresses(message, REMOTE_PARTY_ID, False):
@@ -272,7 +272,7 @@ def assert_identity(
 
 
 def _remove(message: Message, name: bytes) -> bool:
-    if name not in message.names:
+    if not message.has(name):
         return False
     message.remove(name)
     return True

@@ -67,7 +67,7 @@ def hide_contact(message: Message, seal: ContactSeal | None) -> bool:
         seal: puts the user where ``reveal_contact`` finds it. None: it is gone, and
             requests of the other side arrive with the user ``anonymous``.
     """
-    if CONTACT not in message.names or message.method == b"REGISTER":
+    if not message.has(CONTACT) or message.method == b"REGISTER":
         return False
     if 300 <= message.status < 400 or message.status == _AMBIGUOUS:
         return False

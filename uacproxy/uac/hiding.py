@@ -181,7 +181,7 @@ def hide_caller(message: Message, policy: HidePolicy, seal: ContactSeal | None) 
 
 
 def _wants_id(message: Message) -> bool:
-    if P_ASSERTED_IDENTITY in message.names or P_PREFERRED_IDENTITY in message.names:
+    if message.has(P_ASSERTED_IDENTITY) or message.has(P_PREFERRED_IDENTITY):
         return True
     return message.is_request and not message.to.tag
 

@@ -161,8 +161,7 @@ def make_request(
         _check_promises(extra)
     message = build_request(method, request_uri.raw, fields, body)
     for field in extra:
-        message.names.append(field.name)
-        message.lines.append(field.spelled + b": " + field.value)
+        message.append_line(field.name, field.spelled + b": " + field.value)
     if body and CONTENT_TYPE not in names:  # 7.4.1: it has to be there
         message.append(CONTENT_TYPE, b"application/sdp" if body[:2] == b"v=" else b"text/plain")
     if CONTACT in names and message.get(CONTACT) != b"*":

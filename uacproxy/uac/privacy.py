@@ -36,7 +36,7 @@ def privacy_of(message: Message) -> list[bytes]:
     What is no token is no value.
     """
     found: list[bytes] = []
-    if PRIVACY not in message.names:
+    if not message.has(PRIVACY):
         return found
     for value in message.fields(PRIVACY):
         for part in value.replace(b",", b";").split(b";"):
@@ -61,7 +61,7 @@ def set_privacy(message: Message, values: Sequence[bytes]) -> bool:
         if value not in wanted:
             wanted.append(value)
     if not wanted or wanted == [CRITICAL]:
-        if PRIVACY not in message.names:
+        if not message.has(PRIVACY):
             return False
         message.remove(PRIVACY)
         return True
@@ -136,7 +136,7 @@ def set_only(message: Message, name: bytes, value: bytes) -> bool:
 
     One field keeps its place and spelling; several become one, at the end.
     """
-    count = message.names.count(name)
+    count = message.count(name)
     if count == 1:
         if message.get(name) == value:
             return False

@@ -19,8 +19,6 @@ from uacproxy.uac.silent_targets import SilentTargets
 
 MOST_TARGETS: Final = 8  # of one request; each may take 64*T1
 
-_CLOSING: Final = 4  # octets: the line ends behind the last field and its empty line
-
 
 class Branches(Protocol):
     """Who makes branches: the transaction table."""
@@ -206,10 +204,7 @@ class TargetWalk:
     def _is_too_long(self, request: Message) -> bool:
         if self._udp_limit <= 0:
             return False
-        length = len(request.start) + len(request.body) + _CLOSING
-        for line in request.lines:
-            length += len(line) + 2
-        return length > self._udp_limit
+        return request.length > self._udp_limit
 
 
 @final

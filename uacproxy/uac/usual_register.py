@@ -122,16 +122,11 @@ class UsualRegister:
 
     def is_answer(self, response: Message) -> bool:
         """Tell whether a 200 says what the one before has said, and nothing more to heed."""
-        at = -1
-        names = response.names
-        for index, name in enumerate(names):
-            if name == CONTACT:
-                if at >= 0:
-                    return False
-                at = index
-            elif name == AUTHENTICATION_INFO or name == PROXY_AUTHENTICATION_INFO:
-                return False
-        return at >= 0 and response.lines[at] == self._answer
+        if response.has(AUTHENTICATION_INFO) or response.has(PROXY_AUTHENTICATION_INFO):
+            return False
+        if response.count(CONTACT) != 1:
+            return False
+        return response.line_at(response.find(CONTACT)) == self._answer
 
     def heard(self, response: Message, request: RegisterRequest) -> bool:
         """Take the 200 to the first of them as the answer to all; False: it is none for that.
@@ -139,14 +134,15 @@ class UsualRegister:
         It is one where a single Contact field says all by itself.
         """
         at = response.find(CONTACT)
-        if at < 0 or len(response.fields(CONTACT)) != 1:
+        if at < 0 or response.count(CONTACT) != 1:
             return False
         alone = response.branch_copy()
         alone.remove(EXPIRES)
         granted = read_granted(alone, request, 0)
         self.granted = granted.expires
         self.others = granted.others
-        self._answer = _shared(response.lines[at]) if granted.others else response.lines[at]
+        line = response.line_at(at)
+        self._answer = _shared(line) if granted.others else line
         return self.granted > 0 and self.is_answer(response)
 
 
@@ -171,19 +167,20 @@ def usual_register(
     algorithm = usable_algorithm(challenge)
     if algorithm.is_session or pick_qop(challenge) != AUTH or sent.body:
         return None
-    line = sent.lines[-1]
+    lines = sent.lines
+    line = lines[-1]
     at = line.rfind(_NC)
     number = sent.find(CSEQ)
-    if at < 0 or number < 0 or len(sent.fields(CONTACT)) != 1:
+    if at < 0 or number < 0 or sent.count(CONTACT) != 1:
         return None
     at += len(_NC)
     cnonce_at = at + _NC_DIGITS + len(_CNONCE)
     response_at = cnonce_at + CNONCE_DIGITS + len(_RESPONSE)
-    words = sent.lines[number].split(b" ")
+    words = lines[number].split(b" ")
     if len(words) != 3 or not is_digits(words[1]):
         return None
-    first = [*sent.lines[:number], words[0] + b" "]
-    between = [b" " + words[2], *sent.lines[number + 1 : -1], line[:at]]
+    first = [*lines[:number], words[0] + b" "]
+    between = [b" " + words[2], *lines[number + 1 : -1], line[:at]]
     made = UsualRegister(
         (
             _shared(sent.start + b"\r\n"),
