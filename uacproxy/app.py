@@ -288,8 +288,12 @@ class Application:
             turn.seen(max(0.0, late), 0.0)
         if now >= self._overload_due_at:
             overload.beat()
-            self._overload_due_at = now + OVERLOAD_BEAT
-        rest = OVERLOAD_LOOK if turn.is_stirred else OVERLOAD_BEAT
+            self._overload_due_at = now + OVERLOAD_BEAT - OVERLOAD_LOOK
+        rest = OVERLOAD_LOOK
+        if not turn.is_stirred:  # in the turn of another beat, which costs no wake-up
+            rest = OVERLOAD_BEAT - self.parts.clock.seconds() % OVERLOAD_BEAT
+            if rest < OVERLOAD_BEAT / 2:
+                rest += OVERLOAD_BEAT
         self._look_due_at, self._spent = now + rest, spent
         return rest
 

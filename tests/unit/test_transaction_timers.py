@@ -15,7 +15,9 @@ from uacproxy.ports import Clock, Timer
 from uacproxy.transaction.invite_client import InviteClient
 from uacproxy.transaction.timers import (
     BEAT,
+    LATE,
     LATEST,
+    LONG,
     MOST_QUEUES,
     NEVER,
     SLICE,
@@ -50,6 +52,11 @@ def test_table_4(timer: Input, unreliable: float, reliable: float) -> None:
 def test_timer_d_is_never_shorter_than_32_s() -> None:
     assert TimerValues(reliable=False, t1=0.1).delay[Input.TIMER_D] == 32.0
     assert TimerValues(reliable=False, t1=1.0).delay[Input.TIMER_D] == 64.0
+
+
+def late_of(delay: float) -> float:
+    """Return how late a timer may be that stands in a queue, s."""
+    return LATEST if delay >= LONG else max(BEAT, delay * LATE)
 
 
 class Bench:
@@ -249,7 +256,7 @@ def test_a_beat_is_wanted_when_a_call_is_due_and_little_later(delay: float, time
     bench.now += 0.0071
     bench.clock.callLater(delay, bench.ran.append, "a")
     wait = bench.clock.next_beat_in(100.0)
-    late = max(BEAT, min(delay * 0.04, LATEST)) if times > 1 else BEAT
+    late = late_of(delay) if times > 1 else BEAT
     assert delay <= wait + 1e-9
     assert wait <= delay + late + 1e-9
     assert bench.beat_at(bench.now + wait + 1e-9) == ["a"]
@@ -293,8 +300,7 @@ def test_driven_by_what_it_wants_it_forgets_no_call_and_none_is_too_late(
 
     for word, number in [*steps, ("beat", 50.0)]:
         if word == "set":
-            late = max(BEAT, min(number * 0.04, LATEST))
-            latest[len(timers)] = bench.now + number + late
+            latest[len(timers)] = bench.now + number + late_of(number)
             timers.append(clock.callLater(number, ran, len(timers)))
         elif word == "cancel" and timers:
             which = int(number * len(timers))

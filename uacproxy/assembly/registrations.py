@@ -107,6 +107,7 @@ def make_registrations(
         random=random,
         counters=counters,
         log=log,
+        is_quiet=config.log.level in ("warn", "error"),
         user_agent=octets_of(config.sip.server_name),
         store=store,
         heard=heard,

@@ -28,6 +28,7 @@ NEVER: Final = -1.0
 BEAT: Final = 0.02  # s: beats are at multiples of it, so that one does for many timers
 LATE: Final = 0.04  # of its delay, that a timer may be late, where that is more than a beat
 LATEST: Final = 0.5  # s
+LONG: Final = T4  # s: from here on a delay may be that late, for nobody waits for its end
 SLICE: Final = 0.001  # s, that a beat lasts before messages have their turn again
 ASKED_EVERY: Final = 32  # calls, how long it has lasted
 
@@ -332,7 +333,7 @@ class BeatClock:
             }
             if len(self._queues) >= MOST_QUEUES:
                 return None
-        queue = _Queue(max(BEAT, min(LATE * delay, LATEST)))
+        queue = _Queue(LATEST if delay >= LONG else max(BEAT, min(LATE * delay, LATEST)))
         self._queues[delay] = queue
         return queue
 

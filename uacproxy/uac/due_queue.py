@@ -4,6 +4,9 @@ A page is ``reg_timer_interval`` s long. What is due on a later page waits in a 
 page that begins is planned: put in order, and spread where more would be due at once
 than a registrar may be sent. The plan only brings forward, never puts off, so a deadline
 stays one.
+
+A refresh with much time left until its binding ends may wait for others, so that few
+wake-ups do for many; anything else is told as soon as it is due.
 """
 
 from __future__ import annotations
@@ -14,7 +17,19 @@ from typing import Final, final
 from uacproxy.uac.registration import Registration
 from uacproxy.uac.registration_states import RegistrationState
 
+LONGEST_WAIT: Final = 0.5  # s, that a refresh may be late
+LEFT: Final = 7.0  # times as long its binding lasts beyond its deadline, at least
 FULL: Final = 0.9  # of the rate a plan makes use of; what comes unplanned needs the rest
+
+
+def may_wait(registration: Registration, deadline: float) -> bool:
+    """Tell whether what is due at ``deadline`` may be ``LONGEST_WAIT`` s late.
+
+    Seven such waits are time for a target that is silent to be asked three times more.
+    """
+    if registration.state is not RegistrationState.REGISTERED:
+        return False
+    return registration.bound_until - deadline >= LEFT * LONGEST_WAIT
 
 
 @final
@@ -34,6 +49,7 @@ class DueQueue:
         self._planned = int(now / page) + 1  # the first page that is not
         self._pages: dict[int, list[Registration]] = {}
         self._heap: list[tuple[float, int, Registration]] = []
+        self._hasty: list[float] = []  # heap of the deadlines in it that may not wait
         self._serial = 0  # tells apart what is due at the same time
 
     def push(self, deadline: float, registration: Registration) -> None:
@@ -41,7 +57,7 @@ class DueQueue:
         page = int(deadline / self._page)
         if page < self._planned:
             self._serial += 1
-            heapq.heappush(self._heap, (deadline, self._serial, registration))
+            self._plan_one((deadline, self._serial, registration))
             return
         waiting = self._pages.get(page)
         if waiting is None:
@@ -57,12 +73,14 @@ class DueQueue:
             self._plan_page(self._pages.pop(page, []), page, now)
 
     def next_due(self) -> float:
-        """Return when to ask for what is due, s on the clock's time: little too early at worst."""
+        """Return when to ask for what may not wait, s on the clock's time, or somewhat earlier."""
         begins = self._planned * self._page  # the next page, which may be full
-        return min(begins, self._heap[0][0]) if self._heap else begins
+        return min(begins, self._hasty[0]) if self._hasty else begins
 
     def take_due(self, now: float) -> Registration | None:
         """Remove and return one that is due, None when there is none."""
+        while self._hasty and self._hasty[0] <= now:
+            heapq.heappop(self._hasty)
         while self._heap and self._heap[0][0] <= now:
             deadline, _, registration = heapq.heappop(self._heap)
             if registration.deadline == deadline:
@@ -80,7 +98,7 @@ class DueQueue:
             if registration.state is RegistrationState.REGISTERED and self._gap > 0.0:
                 of_registrar.setdefault(registration.registrar, []).append(entry)
             else:
-                heapq.heappush(self._heap, entry)
+                self._plan_one(entry)
         for refreshes in of_registrar.values():
             self._spread(refreshes, now)
 
@@ -90,6 +108,11 @@ class DueQueue:
         latest = refreshes[0][0]
         for deadline, serial, registration in refreshes:
             latest = max(min(deadline, latest), now)
-            heapq.heappush(self._heap, (latest, serial, registration))
+            self._plan_one((latest, serial, registration))
             registration.deadline = latest
             latest -= self._gap
+
+    def _plan_one(self, entry: tuple[float, int, Registration]) -> None:
+        heapq.heappush(self._heap, entry)
+        if not may_wait(entry[2], entry[0]):
+            heapq.heappush(self._hasty, entry[0])

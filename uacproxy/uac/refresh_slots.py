@@ -14,12 +14,11 @@ from uacproxy.uac.registration_delays import LONGEST_REFRESH, SHORTEST_REFRESH
 
 WIDTH: Final = 1.0  # s of a slot
 CANDIDATES: Final = 16  # looked at; the best of a few is nearly as even as the best of all
-_STEP: Final = 0.6180339887498949  # of the window: spreads any number of candidates evenly
 
 
 @final
 class RefreshSlots:
-    """How many refreshes are due in each second to come."""
+    """How many refreshes are due in each slot to come."""
 
     def __init__(self, refresh_from: float, refresh_until: float, random: Random) -> None:
         """Begin empty; the window of most is between these two parts of the grant, 0 to 1."""
@@ -49,23 +48,32 @@ class RefreshSlots:
             begins = own_from / 100
         first = granted * begins
         last = granted * max(begins, ends)
-        span = last - first
         at = self._random.uniform(first, last)
-        part = (at - first) / span if span > 0 else 0.0
-        best = at
-        fewest = self._taken.get(int((now + at) / WIDTH), 0)
-        for _ in range(CANDIDATES - 1):
-            if fewest == 0:
-                break
-            part = (part + _STEP) % 1.0
-            other = first + part * span
-            taken = self._taken.get(int((now + other) / WIDTH), 0)
-            if taken < fewest:
-                fewest = taken
-                best = other
-        delay = min(max(best, SHORTEST_REFRESH), LONGEST_REFRESH)
+        slots = int((last - first) / WIDTH)  # that lie in the window as a whole
+        own = int((now + at) / WIDTH)
+        shift = self._emptiest(own, own - int((at - first) / WIDTH), slots) - own
+        delay = min(max(at + shift * WIDTH, SHORTEST_REFRESH), LONGEST_REFRESH)
         self.take(now + delay)
         return delay
+
+    def _emptiest(self, own: int, first: int, slots: int) -> int:
+        """Return the emptiest of a few: ``own``, and others of ``slots`` from ``first`` on."""
+        taken = self._taken
+        best = own
+        fewest = taken.get(own, 0)
+        step = 1 if slots <= CANDIDATES else slots // CANDIDATES
+        at = own - first
+        for _ in range(min(CANDIDATES, slots) - 1):
+            if fewest == 0:
+                break
+            at += step
+            if at >= slots:
+                at -= slots
+            there = taken.get(first + at, 0)
+            if there < fewest:
+                fewest = there
+                best = first + at
+        return best
 
     def take(self, deadline: float) -> None:
         """Count a refresh that is due at ``deadline``, s on the clock's time."""

@@ -177,5 +177,7 @@ def _mismatch(request: RegisterRequest, others: list[str]) -> str:
 
 def readable(octets: bytes) -> str:
     """Return what a peer wrote as text for people: on one line, of bounded length."""
+    if octets == b"OK":
+        return "OK"
     text = octets[:LONGEST_TEXT].decode("utf-8", "replace")
     return "".join([one if one.isprintable() else "?" for one in text])

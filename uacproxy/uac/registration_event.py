@@ -11,6 +11,7 @@ from uacproxy.uac.registration_states import IN_FLIGHT, RegistrationState
 _STEP: Final = "account {l_uuid}: {before} -> {after}: {status} {why}; "
 _STEP_ON: Final = _STEP + "next action in {wait:.0f} s"
 _STEP_LAST: Final = _STEP + "nothing more is due"
+LOUD: Final = (RegistrationState.REJECTED, RegistrationState.DISABLED)  # may be a warning
 _QUIETLY: Final = (RegistrationState.DELAYED, RegistrationState.ELSEWHERE)  # in the log
 
 

@@ -143,6 +143,7 @@ class Pace:
         self._proceed = proceed
         self._begin = begin
         self._overall = TokenBucket(rate, 0.0, seconds())
+        self._is_free = rate <= 0.0 and rate_per_registrar <= 0.0  # no limits at all
         self._queues: dict[str, RegistrarQueue] = {}
         self._waiting: dict[str, RegistrarQueue] = {}  # those with something to send
         self._serial = 0
@@ -222,6 +223,8 @@ class Pace:
         return True
 
     def _may_send(self, queue: RegistrarQueue) -> bool:
+        if self._is_free:
+            return True
         now = self._seconds()
         return self._overall.has_token(now) and queue.bucket.has_token(now)
 

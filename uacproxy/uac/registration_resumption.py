@@ -113,6 +113,11 @@ class Resumption:
         self._remembered = {}
         self._renewed = {}
 
+    def beat(self) -> None:
+        """Write renewals that were kept back long enough."""
+        if self._renewals is not None:
+            self._renewals.beat()
+
     def close(self) -> None:
         """Keep nothing back any more that is to be written."""
         if self._renewals is not None:

@@ -1,5 +1,9 @@
 """When each account does what: deadlines, the plan, the pace, and those under way.
 
+What is due wakes the service, and that costs more than a refresh itself, for the caches
+are cold by then. So refreshes leave together at a beat of half a second, as long as they
+are few enough not to hold up calls or to fill a registrar's socket.
+
 ``Schedule`` is driven by ``beat``, several times a second. Deadlines are planned a page of
 reg_timer_interval ahead; what has come due waits for its turn at its registrar; an
 exchange that takes too long is given up.
@@ -7,21 +11,26 @@ exchange that takes too long is given up.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, final
 
 from uacproxy.ports import Clock, Random
-from uacproxy.uac.due_queue import DueQueue
+from uacproxy.uac.due_queue import LONGEST_WAIT, DueQueue, may_wait
 from uacproxy.uac.refresh_slots import RefreshSlots
 from uacproxy.uac.registration import Registration
-from uacproxy.uac.registration_pace import Pace
+from uacproxy.uac.registration_pace import LARGEST_BURST, Pace
 from uacproxy.uac.registration_states import RegistrationState
 from uacproxy.uac.settings import UacSettings
 
 BUSY_BEAT: Final = 0.05  # s between two beats, while something waits for its turn
-QUIET_BEAT: Final = 0.1  # s; refreshes that come due meanwhile leave together
-LONGEST_BEAT: Final = 0.5  # s, while nothing is due
+QUIET_BEAT: Final = 0.1  # s, where something is due that may not wait longer
+LONGEST_BEAT: Final = 0.5  # s
+BEATS: Final = [0.5, 0.2, QUIET_BEAT]  # s; refreshes due in one of them leave together
+MOST_TOGETHER: Final = 64  # of them in a beat, where a shorter one makes it fewer
+COUNTED_FOR: Final = 1.0  # s
+SHORTEST_BEAT: Final = 0.03  # s; the next one is not wanted sooner
 
 
 @final
@@ -53,11 +62,14 @@ class Schedule:
         self._clock = clock
         self._settle = settle
         rates = [float(rate) for rate in (settings.reg_rate, settings.reg_rate_per_registrar)]
-        self._due = DueQueue(
-            float(settings.reg_timer_interval),
-            min([rate for rate in rates if rate > 0.0], default=0.0),
-            clock.seconds(),
-        )
+        lowest = min([rate for rate in rates if rate > 0.0], default=0.0)
+        self._due = DueQueue(float(settings.reg_timer_interval), lowest, clock.seconds())
+        self._most_together = float(MOST_TOGETHER)
+        if lowest > 0.0:
+            self._most_together = min(self._most_together, lowest * LARGEST_BURST)
+        self._together = LONGEST_BEAT  # s: the beat at present
+        self._counted = 0  # that were due since
+        self._counted_since = clock.seconds()
         self._slots = RefreshSlots(
             settings.reg_refresh_from / 100, settings.reg_refresh_until / 100, random
         )
@@ -79,8 +91,9 @@ class Schedule:
             self._under_way.move_to_end(registration)  # all of them last equally long
             return
         self._due.push(deadline, registration)
-        if deadline + QUIET_BEAT < self._beat_at:
-            self._beat_at = deadline + QUIET_BEAT
+        by = deadline + (LONGEST_WAIT if may_wait(registration, deadline) else QUIET_BEAT)
+        if by < self._beat_at:
+            self._beat_at = by
             if self.wanted_by is not None:
                 self.wanted_by(self._beat_at - self._clock.seconds())
 
@@ -130,7 +143,11 @@ class Schedule:
         now = self._clock.seconds()
         wait = BUSY_BEAT
         if not self._pace.is_waiting:
-            wait = max(QUIET_BEAT, min(LONGEST_BEAT, self._due.next_due() - now))
+            beat = self._together
+            wait = math.floor(now / beat + 1.0) * beat - now  # in step: no second has one more
+            if wait < SHORTEST_BEAT:
+                wait += beat
+            wait = min(wait, max(QUIET_BEAT, self._due.next_due() - now))
         self._beat_at = now + wait
         return wait
 
@@ -142,5 +159,18 @@ class Schedule:
             due = self._due.take_due(now)
             if due is None:
                 break
+            self._counted += 1
             self._pace.offer(due)
+        if now - self._counted_since >= COUNTED_FOR:
+            self._pick_beat(now)
         self._pace.beat()
+
+    def _pick_beat(self, now: float) -> None:
+        """Take the longest beat that does not bring too many together."""
+        rate = self._counted / (now - self._counted_since)
+        self._counted = 0
+        self._counted_since = now
+        for beat in BEATS:
+            self._together = beat
+            if rate * beat <= self._most_together:
+                break

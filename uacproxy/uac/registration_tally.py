@@ -8,6 +8,7 @@ from uacproxy.ports import Random, Target
 from uacproxy.uac.registration_delays import rejected_in, retry_in
 from uacproxy.uac.registration_event import LastExchange
 from uacproxy.uac.registration_history import SharedWords
+from uacproxy.uac.send import UNANSWERED
 
 
 @final
@@ -39,6 +40,11 @@ class RegistrationTally:
         if self._last_at_utc == 0.0:
             return None
         return LastExchange(self._last_at_utc, self._last_status, self._last_why, self._last_target)
+
+    @property
+    def is_silent(self) -> bool:
+        """Tell whether a target did not answer the last REGISTER."""
+        return self._last_status == UNANSWERED and self._last_target is not None
 
     def ended(self, at_utc: float, status: int, why: str, target: Target | None) -> None:
         """Note how one has ended, in texts that others hold too."""

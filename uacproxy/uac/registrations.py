@@ -24,7 +24,7 @@ from uacproxy.uac.account_loader import AccountLoader, Failed, Reloaded
 from uacproxy.uac.account_requests import AccountRequests
 from uacproxy.uac.operator_wishes import OperatorWishes
 from uacproxy.uac.registration import Registration
-from uacproxy.uac.registration_event import RegistrationEvent, tell_log
+from uacproxy.uac.registration_event import LOUD, RegistrationEvent, tell_log
 from uacproxy.uac.registration_history import SharedWords
 from uacproxy.uac.registration_leaving import LeavingBindings
 from uacproxy.uac.registration_lookup import RegistrationLookup
@@ -35,7 +35,7 @@ from uacproxy.uac.registration_shards import RegistrationShards
 from uacproxy.uac.registration_states import IN_FLIGHT, RegistrationState
 from uacproxy.uac.registration_store import Recollection
 from uacproxy.uac.registration_wiring import RegistrationWiring
-from uacproxy.uac.send import UNANSWERED, Sender
+from uacproxy.uac.send import Sender
 from uacproxy.uac.settings import UacSettings
 from uacproxy.uac.usual_refreshes import UsualRefreshes
 from uacproxy.uac.written_request import WrittenSender
@@ -69,6 +69,7 @@ class RegistrationTable(RegistrationLookup):
         shards: RegistrationShards | None = None,
         written: WrittenSender | None = None,
         gathers: bool = True,
+        is_quiet: bool = False,
     ) -> None:
         """Begin empty.
 
@@ -87,6 +88,7 @@ class RegistrationTable(RegistrationLookup):
             shards: tells which accounts are registered here; None: all.
             written: sends refreshes that are as the last one was; None: ``sender`` sends all.
             gathers: renewals are written side by side, to a store that nobody else empties.
+            is_quiet: of what ``log`` hears, only warnings are written.
         """
         requests = AccountRequests(settings, user_agent, random)
         index = AccountIndex()
@@ -107,6 +109,7 @@ class RegistrationTable(RegistrationLookup):
         self._random = random
         self._counters = counters
         self._log = log
+        self._is_quiet = is_quiet
         self._heard = heard
         self._returns: dict[str, float] = {}  # when whose connection broke is registered again
         self._release: Release | None = None  # once the service stops
@@ -266,6 +269,7 @@ class RegistrationTable(RegistrationLookup):
         if self._release is None:
             self._leaving.release_some(MOST_LEAVING_AT_ONCE)
         self._schedule.beat()
+        self._resumption.beat()
         if self._shards is not None:
             self._shards.beat()
 
@@ -341,8 +345,7 @@ class RegistrationTable(RegistrationLookup):
         self._counters.transitions += 1
         self._schedule.changed(registration)
         if event.before in IN_FLIGHT and event.after not in IN_FLIGHT:
-            last = registration.last
-            if last is not None and last.status == UNANSWERED and last.target is not None:
+            if registration.tally.is_silent:
                 self._schedule.silent(registration)
             if event.after is not RegistrationState.ELSEWHERE:
                 renewed = event.after is RegistrationState.REGISTERED and registration.is_renewed
@@ -350,7 +353,8 @@ class RegistrationTable(RegistrationLookup):
         if self._index.get(registration.account.l_uuid) is registration:
             target = registration.series.target if registration.is_online else None
             self._index.inbound.place(registration.account.l_uuid, target)
-        tell_log(self._log, event)
+        if not self._is_quiet or event.after in LOUD:
+            tell_log(self._log, event)
         if self._heard is not None:
             try:
                 self._heard(event)

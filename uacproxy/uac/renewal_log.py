@@ -16,11 +16,11 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, final
 
-from uacproxy.ports import Clock, Random, Store, Timer
+from uacproxy.ports import Clock, Random, Store
 from uacproxy.sip.grammar import octets_of, text
 
 SPACE: Final = "renewals"
-GATHERED_FOR: Final = 0.8  # s; the store's own batch comes behind it
+GATHERED_FOR: Final = 0.9  # s, until the beat that writes them
 MOST_GATHERED: Final = 500  # renewals in one value
 LONGEST_GRANT: Final = 7200  # s; bindings that last longer are few a second: each has its record
 RECORD_AGAIN: Final = 21600.0  # s, after which the record itself is written again
@@ -51,21 +51,26 @@ class RenewalLog:
         self._random = random
         self._entries: list[bytes] = []
         self._until = 0.0  # s of the epoch: the last of their bindings ends
-        self._timer: Timer | None = None
+        self._since = 0.0  # s on the clock's time: the first of them
         self._is_closing = False
         self.corrupt = 0  # values that could not be read
 
     def add(self, l_uuid: str, renewal: Renewal) -> None:
         """Note a renewal."""
         name = octets_of(l_uuid)
+        if not self._entries:
+            self._since = self._clock.seconds()
         granted, cseq, nc, written, until, due = renewal
         self._entries.append(_ENTRY.pack(len(name), granted, cseq, nc, written, until, due) + name)
         if until > self._until:
             self._until = until
         if self._is_closing or len(self._entries) >= MOST_GATHERED:
             self.flush()
-        elif self._timer is None:
-            self._timer = self._clock.callLater(GATHERED_FOR, self._timer_due)
+
+    def beat(self) -> None:
+        """Hand over what was gathered long enough; a timer of its own would be one wake-up more."""
+        if self._entries and self._clock.seconds() - self._since >= GATHERED_FOR:
+            self.flush()
 
     def close(self) -> None:
         """Keep nothing back any more."""
@@ -74,9 +79,6 @@ class RenewalLog:
 
     def flush(self) -> None:
         """Hand over what was gathered."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if self._entries:
             value = _VERSION + b"".join(self._entries)
             self._store.put(SPACE, self._random.token(), value, self._until)
@@ -97,10 +99,6 @@ class RenewalLog:
                 self.corrupt += 1
 
         self._store.scan(SPACE, each, lambda: then(found))
-
-    def _timer_due(self) -> None:
-        self._timer = None
-        self.flush()
 
 
 def read_renewals(value: bytes) -> Iterator[tuple[str, Renewal]]:

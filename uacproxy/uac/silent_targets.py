@@ -37,7 +37,8 @@ class SilentTargets:
     def heard(self, target: Target) -> None:
         """Note a response, whatever it says."""
         address = target[:3]
-        self._passed_over_until.pop(address, None)
+        if self._passed_over_until:
+            self._passed_over_until.pop(address, None)
         self._heard_at[address] = self._seconds()
         self._heard_at.move_to_end(address)
         if len(self._heard_at) > MOST_TARGETS:
@@ -52,6 +53,8 @@ class SilentTargets:
 
     def is_passed_over(self, target: Target) -> bool:
         """Tell whether others are to be asked first; the one to try it again hears False."""
+        if not self._passed_over_until:
+            return False
         address = target[:3]
         until = self._passed_over_until.get(address)
         if until is None:
