@@ -338,4 +338,4 @@ def test_calls_go_on_while_redis_is_away_and_it_has_them_afterwards(
 def test_half_a_minute_without_redis_under_fifty_calls_a_second_costs_nothing(
     bench: Bench, outage: str
 ) -> None:
-    goes_through(bench, outage, rate=50, before=10, seconds=30, hold=5, tries=60)
+    goes_through(bench, outage, rate=50, before=3, seconds=30, hold=5, tries=60)

@@ -32,7 +32,7 @@ replace_from = "Trunk 7" sip:7@trunk.example
 bridge = sip:@CALLEE@
 """
 
-CALLS, RATE, HOLD = 1000, 70, 60  # calls a second; s
+CALLS, RATE, HOLD = 1000, 70, 30  # calls a second; s, twice as long as it takes to call
 ROUNDS = 2
 GROWTH = 1.1  # of memory from one round to the next
 
