@@ -123,7 +123,9 @@ def test_whose_credentials_answer_is_that_of_its_dialog_and_sides(is_new: bool) 
     if is_new:
         made = AuthSeal([b"n" * 32, KEY], b"next")
     for _ in range(2):
-        assert made.open(value, b"one", b"at1") == (b"account:7", b"user:bob", not is_new)
+        opened = made.open(value, b"one", b"at1")
+        assert (opened.to_callee, opened.to_caller) == (b"account:7", b"user:bob")
+        assert opened.is_of_this_run is not is_new
         for call_id, tag in ((b"two", b"at1"), (b"one", b"at2")):
             with pytest.raises(RestoreFailed):
                 made.open(value, call_id, tag)

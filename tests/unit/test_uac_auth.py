@@ -60,13 +60,11 @@ def asking(realm: bytes, nonce: bytes, more: bytes = b', qop="auth"') -> bytes:
 def test_a_credential_line_may_have_spaces_around_its_first_two_colons() -> None:
     credential = parse_credential(" alice : r1 : a:b:c ")
     assert (credential.username, credential.realm) == (b"alice", b"r1")
-    assert authorize(
-        invite(), challenged(401, asking(b"r1", b"n")), CredentialList([credential])
-    ) == authorize(
-        invite(),
-        challenged(401, asking(b"r1", b"n")),
-        CredentialList([Credential(b"alice", b"r1", b"a:b:c")]),
+    given, wanted = (
+        authorize(invite(), challenged(401, asking(b"r1", b"n")), CredentialList([one])).value
+        for one in (credential, Credential(b"alice", b"r1", b"a:b:c"))
     )
+    assert given == wanted
 
 
 @pytest.mark.parametrize("line", ["alice:r1", "alice::secret", ":r1:secret", "a b:r1:secret", ""])
@@ -117,7 +115,8 @@ def test_a_401_is_answered_in_authorization_and_a_407_in_proxy_authorization(
     given = authorize(
         invite(), challenged(status, asking(b"r1", b"n")), CredentialList([ALICE]), cnonce=b"c"
     )
-    assert given[:1] + given[2:] == (name, b"alice", b"r1", b"n", 1)
+    assert (given.name, given.username, given.realm) == (name, b"alice", b"r1")
+    assert (given.nonce, given.nc) == (b"n", 1)
     assert given.value.startswith(
         b'Digest username="alice", realm="r1", nonce="n", uri="sip:bob@b.example", '
         b'qop=auth, nc=00000001, cnonce="c", response="'

@@ -12,7 +12,15 @@ from uacproxy.dialog.dialog import FORMS_DIALOG
 from uacproxy.errors import PeerError
 from uacproxy.ports import Flow, Target, Timer
 from uacproxy.proxy.credentials import add_answers, answers_ahead, peer_of, seal_source
-from uacproxy.proxy.forward import finish, most_added, new_branch, over_tcp, prepare
+from uacproxy.proxy.forward import (
+    end_of_branch,
+    finish,
+    finish_again,
+    most_added,
+    over_tcp,
+    prepare,
+)
+from uacproxy.proxy.record_route import RouteParams
 from uacproxy.proxy.target_set import Destination
 from uacproxy.proxy.wiring import Wiring
 from uacproxy.routing.scope import Failure, Retry, Scope
@@ -67,10 +75,12 @@ class Branch(Wakeable):
         "_fallback",
         "_gave_up",
         "_id",
+        "_id_end",
         "_method",
         "_owner",
         "_retry",
         "_ringing",
+        "_route_params",
         "_socket",
         "_template",
         "_timer",
@@ -135,6 +145,8 @@ class Branch(Wakeable):
         self.attempts: Attempts | None = None
         self._auth = b""  # sealed, for our Record-Route
         self._id = b""  # of our Via, as last finished
+        self._id_end = b""  # that part of it which is the same for all of a request
+        self._route_params: RouteParams | None = None  # of our Record-Route, likewise
         self._retry = retry
         if retry is not None:
             self.credentials = retry.credentials
@@ -182,6 +194,43 @@ class Branch(Wakeable):
         else:
             self._wiring.counters.unroutable += 1
             self._end(_UNROUTABLE)
+
+    def start_from(self, before: Branch) -> bool:
+        """Send what another branch of the same request sent, to where it went, with our answers.
+
+        That differs in nothing but them, CSeq, and what goes with a number: no target is
+        looked up and nothing is sealed once more.
+
+        Args:
+            before: challenged, by the first to hear it. Nobody has been at its scope since.
+
+        Returns:
+            False where more may differ: then nothing has been done, and ``start`` is called for.
+        """
+        target, client = before.target, before._client
+        if target is None or client is None or before.credentials or before.ahead:
+            return False
+        if before._has_more or before._fallback is not None or client.flow.reliable:
+            return False
+        wiring = self._wiring
+        flow = client.flow
+        branch = wiring.table.new_branch() + before._id_end
+        request = before.request.branch_copy()
+        params = finish_again(
+            request, self.scope, flow, branch, before._route_params, before.shift, self.shift
+        )
+        add_answers(wiring, request, self.credentials)
+        if not target.chosen and 0 < wiring.udp_limit < request.length:
+            if wiring.transports.flow_to(over_tcp(target), before._socket) is not None:
+                return False
+        self._id = branch
+        self._id_end = before._id_end
+        self._route_params = params
+        self._auth = before._auth
+        self._socket = before._socket
+        self.targets = []
+        self._send(target, flow, request)
+        return True
 
     def _account_way(self) -> AccountWay | None:
         """Take the way of the account whose call this is (RFC 3608 6.1, RFC 5626 4.3)."""
@@ -260,8 +309,11 @@ class Branch(Wakeable):
         wiring = self._wiring
         if self.ahead:
             add_answers(wiring, request, self.ahead)
-        self._id = new_branch(wiring, self.scope)
-        finish(wiring, request, self.scope, flow, self._id, self.shift, self._auth)
+        self._id_end = end_of_branch(wiring, self.scope)
+        self._id = wiring.table.new_branch() + self._id_end
+        self._route_params = finish(
+            wiring, request, self.scope, flow, self._id, self.shift, self._auth
+        )
         return request
 
     def _send(self, target: Target, flow: Flow, ready: Message | None = None) -> None:

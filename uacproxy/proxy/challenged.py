@@ -24,9 +24,10 @@ def answer_by_rule(wiring: Wiring, branch: Branch, response: Message) -> Retry |
     if not source or branch.is_local or response.status not in (401, 407):
         return None
     features = wiring.features
+    call_id, caller_tag = dialog_of(branch.scope)
     return answer_challenge(
         branch.failed_with(response),
-        features.sources.of(source, *dialog_of(branch.scope)),
+        features.sources.of(source, call_id, caller_tag),
         features.nonces,
         features.log,
     )

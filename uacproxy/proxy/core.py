@@ -246,8 +246,9 @@ class ProxyCore:
         seal = self._wiring.features.auth_seal
         if value is None or seal is None:
             return None
+        call_id, caller_tag = dialog_of(scope)
         try:
-            return seal.open(value, *dialog_of(scope))
+            return seal.open(value, call_id, caller_tag)
         except RestoreFailed:
             self._wiring.counters.restore_failures += 1
             return None

@@ -7,6 +7,8 @@ to no other: who asks at an INVITE alone would hand those of a BYE on to the far
 
 from __future__ import annotations
 
+from typing import Final
+
 from uacproxy.ports import Target
 from uacproxy.proxy.wiring import Wiring
 from uacproxy.routing.scope import Retry, Scope
@@ -22,6 +24,9 @@ from uacproxy.uac.auth import (
     remove_info,
 )
 from uacproxy.uac.auth_param import DialogAuth
+
+_MOST_NAMES: Final = 1024
+_NAMES: Final[dict[tuple[str, int], bytes]] = {}  # of addresses asked for of late
 
 
 def add_answers(wiring: Wiring, request: Message, answers: list[Authorized]) -> None:
@@ -57,9 +62,10 @@ def answers_ahead(
     nonces = wiring.features.nonces
     if not len(nonces):
         return []
+    call_id, caller_tag = dialog_of(scope)
     return authorize_ahead(
         request,
-        wiring.features.sources.of(scope.auth_source, *dialog_of(scope)),
+        wiring.features.sources.of(scope.auth_source, call_id, caller_tag),
         nonces=nonces,
         peer=peer_of(target),
         attempts=attempts,
@@ -126,4 +132,11 @@ def dialog_of(scope: Scope) -> tuple[bytes, bytes]:
 
 def peer_of(target: Target) -> bytes:
     """Return the name of an address in the book of nonces."""
-    return octets_of(f"{target.host} {target.port}")
+    address = (target.host, target.port)
+    name = _NAMES.get(address)
+    if name is None:
+        name = octets_of(f"{target.host} {target.port}")
+        if len(_NAMES) >= _MOST_NAMES:
+            _NAMES.clear()
+        _NAMES[address] = name
+    return name

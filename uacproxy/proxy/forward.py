@@ -8,12 +8,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from uacproxy.dialog.cseq import PARAM as CSEQ_PARAM
 from uacproxy.dialog.cseq import shift_cseq
 from uacproxy.dialog.dialog import FORMS_DIALOG
-from uacproxy.errors import TooManyHops
+from uacproxy.errors import OwnMistake, TooManyHops
 from uacproxy.ports import Flow, Target
-from uacproxy.proxy.record_route import DID, next_hop_of, next_strict_router, record_route
+from uacproxy.proxy.record_route import (
+    DID,
+    RouteParams,
+    next_hop_of,
+    next_strict_router,
+    param,
+    record_again,
+    record_route,
+)
 from uacproxy.proxy.route_mark import PARAM as MARK_PARAM
 from uacproxy.proxy.validate import loop_hash
 from uacproxy.proxy.wiring import Wiring
@@ -68,7 +75,7 @@ def finish(
     branch: bytes,
     shift: int,
     auth: bytes = b"",
-) -> None:
+) -> RouteParams | None:
     """Push Record-Route, where the request may begin a dialog, and our Via.
 
     Args:
@@ -79,11 +86,56 @@ def finish(
         branch: for our Via.
         shift: what its CSeq was raised by.
         auth: sealed, whose credentials answer challenges inside the dialog.
+
+    Returns:
+        What our Record-Route says, None where there is none of ours.
     """
+    params: RouteParams | None = None
     if wiring.record_route and not scope.in_dialog and request.method in FORMS_DIALOG:
-        record_route(request, scope.flow, goes_on, _params(wiring, scope, shift, auth))
-    via = _VIA_PROTOCOL + goes_on.transport + b" " + goes_on.sent_by + b";rport;branch=" + branch
-    request.push(VIA, via)
+        params = _params(wiring, scope, shift, auth)
+        record_route(request, scope.flow, goes_on, params)
+    request.push(VIA, _via(goes_on, branch))
+    return params
+
+
+def finish_again(
+    request: Message,
+    scope: Scope,
+    goes_on: Flow,
+    branch: bytes,
+    params: RouteParams | None,
+    raised: int,
+    shift: int,
+) -> RouteParams | None:
+    """Make of a copy of what was sent what goes the same way once more, by a number of its own.
+
+    Args:
+        request: the copy.
+        scope: of the request.
+        goes_on: the flow it left by.
+        branch: for our Via.
+        params: what our Record-Route says; None where there is none of ours.
+        raised: what its CSeq is raised by as it stands.
+        shift: what it is to be raised by.
+
+    Returns:
+        What our Record-Route says now.
+
+    Raises:
+        OwnMistake: it says something else than ``params``.
+    """
+    if shift != raised:
+        shift_cseq(request, shift - raised)
+        if params is not None:
+            params = record_again(request, scope.flow, goes_on, params, shift)
+            if params is None:
+                raise OwnMistake("our Record-Route was changed behind us")
+    request.set(VIA, _via(goes_on, branch))
+    return params
+
+
+def _via(goes_on: Flow, branch: bytes) -> bytes:
+    return _VIA_PROTOCOL + goes_on.transport + b" " + goes_on.sent_by + b";rport;branch=" + branch
 
 
 def most_added(scope: Scope) -> int:
@@ -98,25 +150,23 @@ def most_added(scope: Scope) -> int:
     return most
 
 
-def _params(wiring: Wiring, scope: Scope, shift: int, auth: bytes) -> list[tuple[bytes, bytes]]:
-    params: list[tuple[bytes, bytes]] = []
+def _params(wiring: Wiring, scope: Scope, shift: int, auth: bytes) -> RouteParams:
+    before = b""
     if wiring.route_mark is not None:
         hidden = b"" if scope.hide is None else route_value(scope.hide)
         mark = wiring.route_mark.mark(scope.received.call_id, scope.received.from_.tag, hidden)
-        params.append((MARK_PARAM, mark))
+        before = param(MARK_PARAM, mark)
     identities = scope.identities
     if identities is not None and wiring.stores and not scope.is_kept and not identities.is_empty:
         received = scope.received
-        params.extend(wiring.codec.params(identities, received.call_id, received.from_.tag))
+        for name, value in wiring.codec.params(identities, received.call_id, received.from_.tag):
+            before += param(name, value)
     if scope.hide is not None:
-        params.append((HIDE_PARAM, route_value(scope.hide)))
-    if shift:
-        params.append((CSEQ_PARAM, b"%d" % shift))
-    if auth:
-        params.append((AUTH_PARAM, auth))
+        before += param(HIDE_PARAM, route_value(scope.hide))
+    behind = param(AUTH_PARAM, auth) if auth else b""
     if scope.dialog is not None:
-        params.append((DID, scope.dialog.ident + _hidden(scope)))
-    return params
+        behind += param(DID, scope.dialog.ident + _hidden(scope))
+    return RouteParams(before, shift, behind)
 
 
 def _hidden(scope: Scope) -> bytes:
@@ -131,10 +181,9 @@ def _hidden(scope: Scope) -> bytes:
     )
 
 
-def new_branch(wiring: Wiring, scope: Scope) -> bytes:
-    """Return a branch for our Via: fresh, with the loop hash of the request as it came."""
-    branch = wiring.table.new_branch()
-    return branch + loop_hash(scope.received) if wiring.loop_detection else branch
+def end_of_branch(wiring: Wiring, scope: Scope) -> bytes:
+    """Return what a branch for our Via ends with: the loop hash of the request as it came."""
+    return loop_hash(scope.received) if wiring.loop_detection else b""
 
 
 def over_tcp(target: Target) -> Target:

@@ -8,8 +8,9 @@ those of uac.rr_param: ``vsf``, ``vst`` and ``hid``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, final
 
+from uacproxy.dialog.cseq import PARAM as CSEQ_PARAM
 from uacproxy.errors import ParseError
 from uacproxy.ports import Flow
 from uacproxy.sip.grammar import COMMA, escape_parameter
@@ -22,6 +23,9 @@ IsOurs = Callable[[Uri], bool]
 
 DID: Final = b"did"
 _DOUBLE: Final = b"r2"
+_DOUBLE_ON: Final = b";r2=on"
+_LR: Final = b";lr"
+_RAISED: Final = b";" + CSEQ_PARAM + b"="
 
 
 def take_own_route(request: Message, is_ours: IsOurs) -> Uri | None:
@@ -109,25 +113,76 @@ def next_strict_router(request: Message) -> bool:
     return True
 
 
-def record_route(
-    request: Message, came_on: Flow, goes_on: Flow, params: list[tuple[bytes, bytes]]
-) -> None:
+@final
+class RouteParams:
+    """The parameters of our entry: those before ``cs``, by what CSeq is raised, and the others."""
+
+    __slots__ = ("before", "behind", "octets")
+
+    def __init__(self, before: bytes, shift: int, behind: bytes) -> None:
+        self.before = before
+        self.behind = behind
+        self.octets = before + _RAISED + b"%d" % shift + behind if shift else before + behind
+
+
+def param(name: bytes, value: bytes) -> bytes:
+    """Return a parameter as it stands in an entry."""
+    return b";" + name + b"=" + value if value else b";" + name
+
+
+def record_route(request: Message, came_on: Flow, goes_on: Flow, params: RouteParams) -> None:
     """Put ourselves into the route set of the dialog that the request may begin.
 
     Where it leaves by another listener than it came by, both are recorded with ``r2``
     (RFC 5658): each side then routes to the listener it knows.
     """
-    tail = b";lr"
+    tail = _LR
     if request.from_.tag:
         tail += b";ftag=" + escape_parameter(request.from_.tag)
-    for name, value in params:
-        tail += b";" + name + b"=" + value if value else b";" + name
-    if came_on.sent_by == goes_on.sent_by and came_on.transport == goes_on.transport:
+    tail += params.octets
+    if _is_same(came_on, goes_on):
         request.push(RECORD_ROUTE, _entry(goes_on, tail))
         return
-    tail = b";r2=on" + tail
+    tail = _DOUBLE_ON + tail
     request.push(RECORD_ROUTE, _entry(came_on, tail))
     request.push(RECORD_ROUTE, _entry(goes_on, tail))
+
+
+def record_again(
+    request: Message, came_on: Flow, goes_on: Flow, was: RouteParams, shift: int
+) -> RouteParams | None:
+    """Change what our entries say CSeq is raised by.
+
+    Args:
+        request: copy of one that ``record_route`` has been at.
+        came_on: as then.
+        goes_on: as then.
+        was: as then.
+        shift: to be said now.
+
+    Returns:
+        What they say now; None where they are not as they were left.
+    """
+    now = RouteParams(was.before, shift, was.behind)
+    old = was.octets + b">"
+    value = request.need(RECORD_ROUTE)
+    if not value.endswith(old):
+        return None
+    changed = value[: len(value) - len(old)] + now.octets + b">"
+    if _is_same(came_on, goes_on):
+        request.set(RECORD_ROUTE, changed)
+        return now
+    request.pop(RECORD_ROUTE)
+    value = request.need(RECORD_ROUTE)
+    if not value.endswith(old):
+        return None
+    request.set(RECORD_ROUTE, value[: len(value) - len(old)] + now.octets + b">")
+    request.push(RECORD_ROUTE, changed)
+    return now
+
+
+def _is_same(came_on: Flow, goes_on: Flow) -> bool:
+    return came_on.sent_by == goes_on.sent_by and came_on.transport == goes_on.transport
 
 
 def keep_record_route(response: Message, sent: Message, is_ours: IsOurs) -> None:

@@ -251,7 +251,7 @@ class ResponseContext:
             return
         retry = answer_by_rule(self._wiring, branch, response)
         if retry is not None:
-            self._send_again(branch, retry)
+            self._send_again(branch, retry, is_unchanged=not self.scope.on_branch)
         elif branch.on_failure:
             self._deciding += 1
             run_branch_failure(
@@ -365,8 +365,22 @@ class ResponseContext:
         else:
             self._fail_upstream(branch, best)
 
-    def _send_again(self, branch: Branch, retry: Retry, on_branch_failure: str = "") -> None:
-        """Send the challenged branch again, to the address that challenged, beside the others."""
+    def _send_again(
+        self,
+        branch: Branch,
+        retry: Retry,
+        on_branch_failure: str = "",
+        *,
+        is_unchanged: bool = False,
+    ) -> None:
+        """Send the challenged branch again, to the address that challenged, beside the others.
+
+        Args:
+            branch: challenged.
+            retry: how to answer.
+            on_branch_failure: the route that hears its next failure.
+            is_unchanged: no route has been at the request since it was sent, nor will be.
+        """
         wiring = self._wiring
         wiring.counters.authenticated += 1
         self._failures = [one for one in self._failures if one[0] is not branch]
@@ -379,7 +393,8 @@ class ResponseContext:
         if branch in self._branches:
             self._branches.remove(branch)
         self._branches.append(retried)
-        self._start(retried)
+        if not (is_unchanged and retried.start_from(branch)):
+            self._start(retried)
 
     def _fail_upstream(self, branch: Branch, best: Message) -> None:
         """Send the best failure; a 503 of one hop is no 503 of ours (16.7 step 6)."""

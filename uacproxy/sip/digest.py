@@ -20,6 +20,9 @@ from uacproxy.sip.message import Message
 
 DIGEST: Final = b"digest"
 
+_AUTH: Final = b"auth"
+_USUAL: Final = b"MD5"
+
 _GAP: Final = re.compile(rb"[ \t\r\n,]*")
 _WORD: Final = re.compile(rb"([A-Za-z0-9\-.!%*_+`'~]+)[ \t\r\n]*(=?)[ \t\r\n]*")
 _QUOTED: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
@@ -146,21 +149,29 @@ class DigestCredentials:
     def encode(self) -> bytes:
         """Return the field value, in the order and with the quotes that peers are used to."""
         parts = [
-            b"username=" + quote(self.username),
-            b"realm=" + quote(self.realm),
-            b"nonce=" + quote(self.nonce),
-            b"uri=" + quote(self.uri),
+            b"Digest username=",
+            quote(self.username),
+            b", realm=",
+            quote(self.realm),
+            b", nonce=",
+            quote(self.nonce),
+            b", uri=",
+            quote(self.uri),
         ]
         if self.opaque is not None:
-            parts.append(b"opaque=" + quote(self.opaque))
+            parts.append(b", opaque=")
+            parts.append(quote(self.opaque))
         if self.qop:
-            parts.append(b"qop=" + self.qop)
-            parts.append(b"nc=" + self.nc)
-            parts.append(b"cnonce=" + quote(self.cnonce))
-        parts.append(b"response=" + quote(self.response))
+            parts.append(b", qop=" + self.qop)
+            parts.append(b", nc=" + self.nc)
+            parts.append(b", cnonce=")
+            parts.append(quote(self.cnonce))
+        parts.append(b", response=")
+        parts.append(quote(self.response))
         if self.algorithm:
-            parts.append(b"algorithm=" + self.algorithm)
-        return b"Digest " + b", ".join(parts)
+            parts.append(b", algorithm=")
+            parts.append(self.algorithm)
+        return b"".join(parts)
 
     def __repr__(self) -> str:
         """Show who speaks; the response is left out, a dictionary could be tried on it."""
@@ -188,7 +199,7 @@ def read_challenges(value: bytes) -> list[Challenge]:
         if part.scheme == DIGEST and b"realm" not in params:
             continue
         algorithm = params.get(b"algorithm", b"")
-        if algorithm and not is_token(algorithm):
+        if algorithm and algorithm != _USUAL and not is_token(algorithm):
             continue
         found.append(
             Challenge(
@@ -207,7 +218,7 @@ def read_challenges(value: bytes) -> list[Challenge]:
 
 
 def _words(value: bytes) -> list[bytes]:
-    if is_token(value):
+    if value == _AUTH or is_token(value):
         return [value]  # most servers offer one
     return [word for word in re.split(rb"[\s,]+", value) if word]
 
@@ -225,7 +236,8 @@ def read_next_nonce(value: bytes) -> bytes:
 
 def remove_credentials(message: Message, name: bytes, realm: bytes) -> None:
     """Remove the Digest credentials for a realm from the fields called ``name``."""
-    message.remove_where(name, lambda value: _is_for(value, realm))
+    if message.has(name):
+        message.remove_where(name, lambda value: _is_for(value, realm))
 
 
 def _is_for(value: bytes, realm: bytes) -> bool:

@@ -7,7 +7,10 @@ SIP has, not what anyone would choose: it is marked as no security of ours.
 from __future__ import annotations
 
 import hashlib
-from typing import Final, NamedTuple
+from binascii import hexlify
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Final, NamedTuple
 
 AUTH: Final = b"auth"
 AUTH_INT: Final = b"auth-int"
@@ -34,9 +37,19 @@ def _known_algorithms() -> dict[bytes, Algorithm]:
     for name, digits in _HASHES:
         if name == b"SHA-512-256" and "sha512_256" not in hashlib.algorithms_available:
             continue
-        known[name.lower()] = Algorithm(name, name, False, digits)
+        known[name] = known[name.lower()] = Algorithm(name, name, False, digits)
         known[name.lower() + b"-sess"] = Algorithm(name + b"-sess", name, True, digits)
+    known[b""] = known[b"MD5"]
     return known
+
+
+def _quickest_md5() -> Callable[[bytes], Any]:
+    """Return CPython's own, where it is there: OpenSSL's takes longer to begin than to compute."""
+    try:
+        found: Callable[[bytes], Any] = import_module("_md5").md5
+    except (ImportError, AttributeError):
+        return lambda octets: hashlib.md5(octets, usedforsecurity=False)
+    return found
 
 
 MOST_REGISTRARS: Final = 256
@@ -44,17 +57,19 @@ _OF_REGISTRARS: Final[dict[tuple[bytes, bytes], bytes]] = {}  # H(A2) by hash an
 
 
 _ALGORITHMS: Final[dict[bytes, Algorithm]] = _known_algorithms()
+_MD5: Final[Callable[[bytes], Any]] = _quickest_md5()
 
 
 def find_algorithm(spelled: bytes) -> Algorithm | None:
     """Return the algorithm a message names, in any case; an absent one (b"") is MD5."""
-    return _ALGORITHMS.get(spelled.lower() if spelled else b"md5")
+    found = _ALGORITHMS.get(spelled)
+    return _ALGORITHMS.get(spelled.lower()) if found is None else found
 
 
 def hash_hex(algorithm: Algorithm, octets: bytes) -> bytes:
     """Return H(octets) as the lower case hexadecimal digits that go on the wire."""
     if algorithm.digits == 32:
-        return hashlib.md5(octets, usedforsecurity=False).hexdigest().encode("ascii")
+        return hexlify(_MD5(octets).digest())
     if algorithm.hash_name == b"SHA-256":
         return hashlib.sha256(octets).hexdigest().encode("ascii")
     return hashlib.new("sha512_256", octets).hexdigest().encode("ascii")

@@ -127,7 +127,9 @@ def unquote(value: bytes) -> bytes:
 
 def quote(value: bytes) -> bytes:
     """Return ``value`` as a quoted string."""
-    return b'"' + value.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+    if BACKSLASH in value or QUOTE in value:
+        value = value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+    return b'"' + value + b'"'
 
 
 def split_outside(value: bytes, separator: bytes) -> list[bytes]:

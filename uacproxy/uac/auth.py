@@ -14,7 +14,7 @@ the far end), and raises CSeq.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, final
+from typing import Final, final
 
 from uacproxy.errors import NoCredential, UnsupportedChallenge
 from uacproxy.sip.digest import (
@@ -23,7 +23,7 @@ from uacproxy.sip.digest import (
     parse_credentials,
     read_next_nonce,
 )
-from uacproxy.sip.digest_hash import hash_hex
+from uacproxy.sip.digest_hash import Algorithm, hash_hex
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import (
     AUTHENTICATION_INFO,
@@ -61,15 +61,21 @@ class CredentialRefused(NoCredential):
         self.code = "credential-refused"  # of the instance: a compiled class keeps its base's
 
 
-class Authorized(NamedTuple):
+@final
+class Authorized:
     """One answered challenge: the field to add, and what it was made of."""
 
-    name: bytes  # AUTHORIZATION or PROXY_AUTHORIZATION
-    value: bytes
-    username: bytes
-    realm: bytes
-    nonce: bytes
-    nc: int
+    __slots__ = ("name", "nc", "nonce", "realm", "username", "value")
+
+    def __init__(
+        self, name: bytes, value: bytes, username: bytes, realm: bytes, nonce: bytes, nc: int
+    ) -> None:
+        self.name = name  # AUTHORIZATION or PROXY_AUTHORIZATION
+        self.value = value
+        self.username = username
+        self.realm = realm
+        self.nonce = nonce
+        self.nc = nc
 
 
 def is_retry_useful(previous_nonce: bytes, challenge: Challenge) -> bool:
@@ -225,12 +231,14 @@ def authorize_ahead(
         cnonce: b"" makes one of the secret, the nonce and the request.
     """
     given: list[Authorized] = []
-    for credential in credentials:
+    for credential in credentials.all:
         for known in nonces.known(credential.username, peer):
+            if known.waits:
+                continue
             challenge = known.challenge
             if credentials.pick(challenge.realm) is not credential:
                 continue
-            if known.waits or (only_asked and kind_of(request) not in known.asked):
+            if only_asked and kind_of(request) not in known.asked:
                 continue
             if not credential.can_answer(usable_algorithm(challenge)):
                 continue  # another secret than the one it was answered with then
@@ -295,8 +303,9 @@ def build_authorization(
     Raises:
         UnsupportedChallenge: it cannot be computed.
     """
+    algorithm = usable_algorithm(challenge)
     if not cnonce:
-        cnonce = _own_cnonce(request, challenge, credential, nc)
+        cnonce = _own_cnonce(request, algorithm, challenge, credential, nc)
     value = answer(
         challenge,
         credential,
@@ -305,6 +314,7 @@ def build_authorization(
         nc=nc,
         cnonce=cnonce,
         body=request.body,
+        algorithm=algorithm,
     )
     return Authorized(name, value, credential.username, challenge.realm, challenge.nonce, nc)
 
@@ -359,9 +369,10 @@ def _pick(
     raise NoCredential("no credential for a realm the peer names")
 
 
-def _own_cnonce(request: Message, challenge: Challenge, credential: Credential, nc: int) -> bytes:
+def _own_cnonce(
+    request: Message, algorithm: Algorithm, challenge: Challenge, credential: Credential, nc: int
+) -> bytes:
     """Return a cnonce no peer can foresee, and which no other request with this nonce has."""
-    algorithm = usable_algorithm(challenge)
     secret = credential.ha1(algorithm, challenge.realm)
     parts = [secret, challenge.nonce, b"%d" % nc]
     for name in (VIA, CALL_ID, CSEQ):  # a request not yet sent may lack the Via

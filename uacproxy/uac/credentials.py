@@ -7,19 +7,30 @@ a secret: neither ``repr`` nor an error holds one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import final
+from typing import Final, final
 
 from uacproxy.sip.digest_hash import Algorithm, compute_ha1
 from uacproxy.sip.grammar import octets_of
 from uacproxy.uac.settings import StaticCredential
 from uacproxy.uac.settings import parse_credential as parse_line
 
+_CONTROLS: Final = bytes(range(0x20)) + b"\x7f"
+
 
 @final
 class Credential:
     """A username with a password or an HA1 for one realm, or for any (realm b"")."""
 
-    __slots__ = ("_computed", "_ha1", "_ha1_hash", "_ha1s", "_password", "realm", "username")
+    __slots__ = (
+        "_computed",
+        "_ha1",
+        "_ha1_hash",
+        "_ha1s",
+        "_password",
+        "can_be_sent",
+        "realm",
+        "username",
+    )
 
     def __init__(
         self,
@@ -43,6 +54,7 @@ class Credential:
             ha1s: further ones by the name of their hash, ``b"SHA-256"``; each wins for its own.
         """
         self.username = username
+        self.can_be_sent = username.translate(None, _CONTROLS) == username  # in a field
         self.realm = realm
         self._password = password
         self._ha1 = ha1.lower()
@@ -109,6 +121,7 @@ class CredentialList:
         self._all = tuple(credentials)
         self._first = first
         self._by_realm = {credential.realm: credential for credential in self._all}
+        self._of_users: dict[bytes, CredentialList] = {}
 
     def __len__(self) -> int:
         """Return how many credentials there are."""
@@ -116,9 +129,12 @@ class CredentialList:
 
     def __iter__(self) -> Iterator[Credential]:
         """Give all of them, the preferred one first."""
-        if self._first is not None:
-            yield self._first
-        yield from self._all
+        return iter(self.all)
+
+    @property
+    def all(self) -> tuple[Credential, ...]:
+        """Return all of them, the preferred one first."""
+        return self._all if self._first is None else (self._first, *self._all)
 
     def pick(self, realm: bytes) -> Credential | None:
         """Return the preferred one if it fits, else that of this very realm, else that of any."""
@@ -133,4 +149,9 @@ class CredentialList:
 
     def of_user(self, username: bytes) -> CredentialList:
         """Return a list of what ``username`` has."""
-        return CredentialList([one for one in self if one.username == username])
+        found = self._of_users.get(username)
+        if found is None:
+            found = CredentialList([one for one in self.all if one.username == username])
+            if len(found):  # whoever else is named is not remembered: there is no end of names
+                self._of_users[username] = found
+        return found

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from uacproxy.errors import NoCredential, UnsupportedChallenge
 from uacproxy.sip.digest import Challenge, DigestCredentials
 from uacproxy.sip.digest_hash import (
@@ -15,8 +13,6 @@ from uacproxy.sip.digest_hash import (
 )
 from uacproxy.uac.credentials import Credential
 
-_CONTROLS: Final = bytes(range(0x20)) + b"\x7f"
-
 
 def answer(
     challenge: Challenge,
@@ -27,6 +23,7 @@ def answer(
     nc: int,
     cnonce: bytes,
     body: bytes = b"",
+    algorithm: Algorithm | None = None,
 ) -> bytes:
     """Return the value of the Authorization or Proxy-Authorization field.
 
@@ -38,16 +35,18 @@ def answer(
         nc: uses of this nonce including this one, from 1.
         cnonce: fresh; left out where no qop was offered.
         body: of the request; counts where ``auth-int`` is all the server offers.
+        algorithm: what ``usable_algorithm`` says of the challenge, where that is known.
 
     Raises:
         UnsupportedChallenge: an algorithm or qop we do not have, or an HA1 of another
             algorithm; the peer's own 401/407 goes on as it came.
         NoCredential: a username that cannot stand in a field.
     """
-    algorithm = usable_algorithm(challenge)
+    if algorithm is None:
+        algorithm = usable_algorithm(challenge)
     if not credential.can_answer(algorithm):
         raise UnsupportedChallenge("the HA1 held is of another algorithm")
-    if credential.username.translate(None, _CONTROLS) != credential.username:
+    if not credential.can_be_sent:
         raise NoCredential("a username with control characters cannot be sent")
     qop = pick_qop(challenge)
     uses = b"%08x" % nc if qop else b""

@@ -6,7 +6,8 @@ into another dialog or taken for a value of another kind.
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
+from binascii import b2a_base64
 from typing import Final, final
 
 from cryptography.exceptions import InvalidTag
@@ -17,6 +18,7 @@ from uacproxy.sip.grammar import ALPHANUM
 from uacproxy.uac.restore_key import KEY_LENGTH
 
 _URL_SAFE: Final = ALPHANUM + b"-_"
+_TO_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
 @final
@@ -36,7 +38,8 @@ class Seal:
 
     def seal(self, plain: bytes, bound_to: list[bytes]) -> bytes:
         """Return the sealed value; ``plain`` is not empty."""
-        return urlsafe_b64encode(self._keys[0].encrypt(plain, bound_to)).rstrip(b"=")
+        made = b2a_base64(self._keys[0].encrypt(plain, bound_to), newline=False)
+        return made.rstrip(b"=").translate(_TO_URL_SAFE)
 
     def open(self, value: bytes, bound_to: list[bytes]) -> bytes:
         """Return what was sealed.
