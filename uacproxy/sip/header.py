@@ -9,7 +9,7 @@ that is not there is an ``IndexError``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple, final
+from typing import Any, Final, NamedTuple, final
 
 Header = object
 
@@ -27,36 +27,33 @@ class Plain:
         self.lines = lines
 
 
-def _plain(header: object) -> Plain:
-    assert isinstance(header, Plain)
-    return header
+# Each takes a ``Plain`` for its header, which nothing asks about: they are called for every field.
 
 
 def _of_lines(names: list[bytes], lines: list[bytes]) -> Header:
     return Plain(names.copy(), lines.copy())
 
 
-def _copied(header: Header) -> Header:
-    plain = _plain(header)
-    return Plain(plain.names.copy(), plain.lines.copy())
+def _copied(header: Any) -> Header:
+    return Plain(header.names.copy(), header.lines.copy())
 
 
-def _kept(header: Header, wanted: list[bytes]) -> Header:
-    plain = _plain(header)
+def _kept(header: Any, wanted: list[bytes]) -> Header:
     names: list[bytes] = []
     lines: list[bytes] = []
-    for at, name in enumerate(plain.names):
+    for at, name in enumerate(header.names):
         if name in wanted:
             names.append(name)
-            lines.append(plain.lines[at])
+            lines.append(header.lines[at])
     return Plain(names, lines)
 
 
-def _find(header: Header, name: bytes, begin: int) -> int:
-    names = _plain(header).names
-    for at in range(_place(begin, 1 << 62), len(names)):
-        if names[at] == name:
-            return at
+def _find(header: Any, name: bytes, begin: int) -> int:
+    names: list[bytes] = header.names
+    if name in names:
+        for at in range(begin, len(names)):
+            if names[at] == name:
+                return at
     return -1
 
 
@@ -66,51 +63,53 @@ def _place(at: int, end: int) -> int:
     return at
 
 
-def _line(header: Header, at: int) -> bytes:
-    lines = _plain(header).lines
-    return lines[_place(at, len(lines))]
+def _line(header: Any, at: int) -> bytes:
+    lines: list[bytes] = header.lines
+    if at < 0:
+        raise IndexError("no such field")
+    return lines[at]
 
 
-def _value_at(header: Header, at: int) -> bytes | None:
+def _value_at(header: Any, at: int) -> bytes | None:
     line = _line(header, at)
     return None if b"\n" in line else line[line.find(b":") + 1 :].strip(b" \t\r\n")
 
 
-def _count(header: Header) -> int:
-    return len(_plain(header).names)
+def _count(header: Any) -> int:
+    return len(header.names)
 
 
-def _names(header: Header) -> list[bytes]:
-    return _plain(header).names.copy()
+def _names(header: Any) -> list[bytes]:
+    names: list[bytes] = header.names
+    return names.copy()
 
 
-def _lines(header: Header) -> list[bytes]:
-    return _plain(header).lines.copy()
+def _lines(header: Any) -> list[bytes]:
+    lines: list[bytes] = header.lines
+    return lines.copy()
 
 
-def _put(header: Header, at: int, line: bytes) -> None:
-    lines = _plain(header).lines
+def _put(header: Any, at: int, line: bytes) -> None:
+    lines: list[bytes] = header.lines
     lines[_place(at, len(lines))] = line
 
 
-def _insert(header: Header, at: int, name: bytes, line: bytes) -> None:
-    plain = _plain(header)
-    plain.names.insert(_place(at, len(plain.names) + 1), name)
-    plain.lines.insert(at, line)
+def _insert(header: Any, at: int, name: bytes, line: bytes) -> None:
+    header.names.insert(_place(at, len(header.names) + 1), name)
+    header.lines.insert(at, line)
 
 
-def _cut(header: Header, at: int) -> None:
-    plain = _plain(header)
-    del plain.names[_place(at, len(plain.names))]
-    del plain.lines[at]
+def _cut(header: Any, at: int) -> None:
+    del header.names[_place(at, len(header.names))]
+    del header.lines[at]
 
 
-def _length(header: Header) -> int:
-    return sum([len(line) + 2 for line in _plain(header).lines])
+def _length(header: Any) -> int:
+    return sum([len(line) + 2 for line in header.lines])
 
 
-def _joined(header: Header, start: bytes, body: bytes) -> bytes:
-    return b"\r\n".join([start, *_plain(header).lines, b"", body])
+def _joined(header: Any, start: bytes, body: bytes) -> bytes:
+    return b"\r\n".join([start, *header.lines, b"", body])
 
 
 class Form(NamedTuple):
