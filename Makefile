@@ -27,7 +27,7 @@ help:
 	@echo "make bench-micro  what single steps cost, interpreted and compiled"
 	@echo "make bench-compare  what a change did  (BASE=$(BASE))"
 	@echo "make compiled     compile the core, or fail"
-	@echo "make tuned        compile it twice, the second time by what calls need (gcc; 3 min)"
+	@echo "make tuned        compile it twice, the second time by what calls need (gcc; 5 min)"
 	@echo "make interpreted  remove the compiled core"
 	@echo "make venv         the Python environment alone  (PYTHON=$(PYTHON))"
 	@echo "make clean        remove what was built, and the environment"

@@ -78,11 +78,12 @@ if sys.platform == "linux":
 # The files of the core call each other directly, not as if another library could step in.
 QUICK_CALLS = ["-fvisibility=hidden", "-fno-plt"] if os.name == "posix" else []
 
-# What gcc is told besides, by UACPROXY_TUNE. Modules that no training touches have no profile.
+# What gcc is told besides, by UACPROXY_TUNE, the first two when it links too. Modules that no
+# training touches have no profile.
 TUNING = {
     "": [],
     "record": ["-fprofile-generate"],
-    "use": ["-fprofile-use", "-fprofile-correction", "-Wno-missing-profile"],
+    "use": ["-fprofile-use", "-flto=2", "-fprofile-correction", "-Wno-missing-profile"],
 }
 
 FAILED = (BaseError, CCompilerError, OSError)  # what a build raises; the last: no such compiler
@@ -203,7 +204,7 @@ def compiled() -> list[Extension]:
     both = [*cast("list[Extension]", built), *by_hand]
     for extension in both:
         extension.extra_compile_args += TUNING[TUNE]
-        extension.extra_link_args += TUNING[TUNE][:1]
+        extension.extra_link_args += TUNING[TUNE][:2]
     return both
 
 

@@ -13,6 +13,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
+from bench.systems import kamailio_shm
+
 
 @functools.cache
 def describe_machine() -> dict[str, str]:
@@ -28,6 +30,7 @@ def describe_machine() -> dict[str, str]:
         "core": _core(),
         "gcc": _first(r"^(.*)$", _said_by("gcc", "--version")),
         "kamailio": _first(r"version: (.*)$", _said_by("kamailio", "-v")),
+        "kamailio's memory": f"{kamailio_shm()} MiB",
         "sipp": _first(r"(SIPp v\S+)", _said_by("sipp", "-v")),
         "load": " ".join(_text("/proc/loadavg").split()[:3]),
     }
