@@ -7,7 +7,15 @@ import pytest
 from uacproxy.errors import OwnMistake
 from uacproxy.sip.build import build_ack, build_cancel, build_request, build_response
 from uacproxy.sip.message import Message
-from uacproxy.sip.names import CONTENT_LENGTH, FROM, TO, VIA
+from uacproxy.sip.names import (
+    AUTHORIZATION,
+    CONTENT_LENGTH,
+    FROM,
+    PROXY_AUTHORIZATION,
+    TIMESTAMP,
+    TO,
+    VIA,
+)
 from uacproxy.sip.parse import check_required, parse_message
 from uacproxy.sip.reasons import reason_of
 
@@ -68,17 +76,24 @@ def test_a_100_gets_no_tag_and_an_existing_tag_stays() -> None:
     assert build_response(request, 200, to_tag=b"ours").to.raw == b"sip:b@b.example;tag=theirs"
 
 
-def test_a_100_says_when_its_request_was_sent() -> None:
+@pytest.mark.parametrize(("status", "kept"), [(100, [b"54"]), (180, []), (200, []), (404, [])])
+def test_a_100_alone_says_when_its_request_was_sent(status: int, kept: list[bytes]) -> None:
     request = invite()
-    request.append(b"timestamp", b"54")
-    assert build_response(request, 100).get(b"timestamp") == b"54"
-    assert build_response(request, 180).get(b"timestamp") is None
+    request.append(TIMESTAMP, b"54")
+    assert build_response(request, status, to_tag=b"t").fields(TIMESTAMP) == kept
 
 
 def test_an_address_without_brackets_gets_its_tag_too() -> None:
     request = invite()
     request.set(TO, b"sip:b@b.example;user=phone")
     assert build_response(request, 200, to_tag=b"t").to.tag == b"t"
+
+
+def test_each_to_of_a_broken_request_gets_its_tag() -> None:
+    request = invite()
+    request.append(TO, b"<sip:c@c.example>")
+    response = build_response(request, 400, to_tag=b"tt")
+    assert response.fields(TO) == [b"<sip:b@b.example>;tag=tt", b"<sip:c@c.example>;tag=tt"]
 
 
 def test_a_to_that_cannot_be_read_goes_back_as_it_came() -> None:
@@ -125,6 +140,16 @@ def test_an_ack_is_for_one_hop_and_takes_its_to_from_the_response() -> None:
         b"CSeq: 7 ACK",
         b"Content-Length: 0",
     ]
+
+
+def test_an_ack_has_every_credentials_of_its_invite() -> None:
+    request = invite()
+    request.append(AUTHORIZATION, b"Digest one")
+    request.append(AUTHORIZATION, b"Digest two")
+    request.append(PROXY_AUTHORIZATION, b"Digest other")
+    ack = build_ack(request, build_response(request, 486, to_tag=b"tt"))
+    assert ack.fields(AUTHORIZATION) == [b"Digest one", b"Digest two"]
+    assert ack.fields(PROXY_AUTHORIZATION) == [b"Digest secret", b"Digest other"]
 
 
 def test_a_cancel_is_its_invite_without_body_credentials_or_requirements() -> None:
