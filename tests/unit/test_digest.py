@@ -16,9 +16,10 @@ from uacproxy.sip.digest import (
     parse_challenges,
     parse_credentials,
     read_challenges,
+    remove_credentials,
 )
 from uacproxy.sip.digest_hash import find_algorithm
-from uacproxy.sip.names import AUTHORIZATION, WWW_AUTHENTICATE
+from uacproxy.sip.names import AUTHORIZATION, PROXY_AUTHORIZATION, WWW_AUTHENTICATE
 from uacproxy.sip.parse import parse_message
 
 VECTORS: dict[str, list[dict[str, Any]]] = json.loads(
@@ -177,6 +178,14 @@ def test_an_unknown_scheme_is_as_if_there_were_no_credentials() -> None:
     """RFC 4475 3.3.7."""
     message = with_fields(AUTHORIZATION, b"NoOneKnowsThisScheme opaque-data=here")
     assert parse_credentials(message, AUTHORIZATION) == []
+
+
+def test_every_credentials_for_a_realm_are_removed_neighbours_too() -> None:
+    other = b'Digest username="u", realm="other", nonce="n", uri="sip:b", response="0"'
+    ours = other.replace(b"other", b"r")
+    message = with_fields(PROXY_AUTHORIZATION, ours, ours, other, ours)
+    remove_credentials(message, PROXY_AUTHORIZATION, b"r")
+    assert message.fields(PROXY_AUTHORIZATION) == [other]
 
 
 @pytest.mark.parametrize("missing", [b"username", b"realm", b"nonce", b"response"])

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from uacproxy.errors import OwnMistake, ParseError
+from uacproxy.sip import header as hdr
 from uacproxy.sip.lines import value_of
 from uacproxy.sip.message import Message
 from uacproxy.sip.names import (
@@ -179,6 +180,15 @@ def test_removing_takes_every_field_of_the_name() -> None:
     assert len(message.names) == len(message.lines) == 11
 
 
+def test_removing_some_takes_neighbours_too_and_keeps_the_others() -> None:
+    message = tortuous()
+    for value in (b"bad 1", b"bad 2", b"good", b"bad 3"):
+        message.append(b"x-mark", value)
+    message.remove_where(b"x-mark", lambda value: value.startswith(b"bad"))
+    assert message.fields(b"x-mark") == [b"good"]
+    assert message.lines[:-1] == tortuous().lines
+
+
 def test_inserting_puts_a_field_where_it_is_told() -> None:
     message = tortuous()
     message.insert(1, SUPPORTED, b"timer")
@@ -213,6 +223,14 @@ def test_whoever_looks_again_after_an_edit_sees_it(
         else:
             message.swap_value(name, message.need(name), value)
         assert seen(message) == b"new.example"
+
+
+def test_a_whole_line_that_is_added_is_what_is_seen_from_then_on() -> None:
+    message = tortuous()
+    assert message.to.tag == b"1918181833n"
+    hdr.cut(message.header, message.find(TO))  # by whoever keeps no view
+    message.append_line(TO, b"To: <sip:new.example>;tag=new")
+    assert message.to.tag == b"new"
 
 
 def test_a_branch_is_edited_apart() -> None:
