@@ -12,9 +12,11 @@ from tests.support.world import CALLEE, CALLER, OTHER
 from uacproxy.bridge.attempt import Attempt
 from uacproxy.bridge.call import Call
 from uacproxy.bridge.leg import Leg
+from uacproxy.bridge.policy import copy_passed
 from uacproxy.proxy.bridging import Bridging
 from uacproxy.proxy.response_context import ResponseContext
 from uacproxy.sip.names import CALL_ID, CONTACT, FROM, REASON, RECORD_ROUTE, TO, VIA
+from uacproxy.sip.parse import parse_message
 from uacproxy.uac.invite import SentInvite
 
 LIFETIME = 32.0  # s: 64*T1
@@ -31,6 +33,15 @@ def test_a_plain_call() -> None:
     assert call.world.kinds_to(CALLER) == ["100", "180", "200", "200"]
     assert call.world.kinds_to(CALLEE) == ["INVITE", "ACK", "BYE"]
     call.is_gone()
+
+
+def test_every_field_that_is_passed_is_copied_as_it_came() -> None:
+    lines = (b"User-to-User : 1", b"X-Own: 2", b"REASON: 3", b"User-To-User: 4")
+    octets = b"\r\n".join((b"BYE sip:b SIP/2.0", *lines, b"Content-Length: 0\r\n\r\n"))
+    target = parse_message(b"BYE sip:c SIP/2.0\r\nX-Made: 0\r\nContent-Length: 0\r\n\r\n")
+    made = target.lines
+    copy_passed(parse_message(octets), target, frozenset((REASON, b"user-to-user")))
+    assert target.lines == [*made, lines[0], lines[2], lines[3]]
 
 
 def test_each_side_has_dialog_ids_of_its_own() -> None:

@@ -544,6 +544,21 @@ def test_we_refresh_by_reinvite_where_it_does_not() -> None:
     assert call.world.kinds_to(CALLEE)[-1] == "ACK"
 
 
+def test_what_says_how_a_kept_session_is_read_has_its_name_however_it_is_spelled() -> None:
+    call = BridgedCall()
+    call.invite(fields=b"Content-ID : <1>\r\n")
+    call.callee_says(200, body=ANSWER, fields=b"Session-Expires: 600;refresher=uac\r\n")
+    call.caller_acks()
+    call.world.let(300.1)
+    bridged = next(iter(call.world.calls))
+    assert bridged.outer is not None
+    assert bridged.outer.client is not None
+    request = bridged.outer.client.request
+    assert request.body == SDP
+    assert request.get(b"content-id") == b"<1>"
+    assert b"Content-ID : <1>" in request.lines
+
+
 def test_a_refresh_that_crosses_an_offer_comes_sooner_where_the_call_id_is_the_peers() -> None:
     """RFC 3261 14.1: the owner of the Call-ID waits longer."""
     call = BridgedCall()

@@ -23,7 +23,13 @@ from tests.support.registrar import (
 from tests.support.registrar_pool import FIRST, SECOND, Pool
 from uacproxy.sip.build import build_response
 from uacproxy.sip.message import Message
-from uacproxy.sip.names import AUTHORIZATION, CONTACT, EXPIRES
+from uacproxy.sip.names import (
+    AUTHENTICATION_INFO,
+    AUTHORIZATION,
+    CONTACT,
+    EXPIRES,
+    PROXY_AUTHENTICATION_INFO,
+)
 from uacproxy.uac.registration_states import RegistrationState as State
 from uacproxy.uac.usual_register import UsualRegister
 
@@ -96,6 +102,19 @@ def test_a_refresh_is_written_as_the_last_one_was() -> None:
     assert usual is not None
     assert usual_of(pool) is usual
     assert pool.counters.granted == 6
+
+
+@pytest.mark.parametrize("name", [CONTACT, AUTHENTICATION_INFO, PROXY_AUTHENTICATION_INFO])
+def test_an_answer_with_more_to_heed_is_not_as_usual(name: bytes) -> None:
+    pool = Pool({FIRST: once_challenged(granted())})
+    pool.let(5.0)
+    usual = usual_of(pool)
+    response = granted()(pool.heard[-1][1])
+    assert usual is not None
+    assert response is not None
+    assert usual.is_answer(response)
+    response.append(name, b"<sip:other@192.0.2.9>")
+    assert not usual.is_answer(response)
 
 
 def test_it_proves_the_password_with_a_count_and_a_cnonce_of_its_own() -> None:
