@@ -11,7 +11,7 @@ from tests.support.log import KeptLog
 from uacproxy.ports import Target
 from uacproxy.resolve.resolver import MOST_QUESTIONS, NameResolver
 from uacproxy.resolve.uri_resolver import UriResolver
-from uacproxy.sip.uri import parse_uri
+from uacproxy.sip.uri import LONGEST_KEPT, parse_uri
 from uacproxy.testing.clock import SteppingClock
 
 UDP, TCP = b"UDP", b"TCP"
@@ -71,6 +71,25 @@ def test_an_address_is_known_at_once(uri: str, target: Target) -> None:
     bench = Bench()
     assert bench.resolve(uri) == [[target]]
     assert bench.asked == []
+
+
+def test_an_address_is_remembered_by_its_uri_unless_that_is_long() -> None:
+    bench = Bench()
+    for length, is_remembered in ((LONGEST_KEPT, True), (LONGEST_KEPT + 1, False)):
+        uri = "sip:192.0.2.1;x=".ljust(length, "y")
+        first, second = bench.resolve(uri)[0][0], bench.resolve(uri)[0][0]
+        assert first == second == Target(UDP, "192.0.2.1", 5060, False)
+        assert (first is second) is is_remembered
+
+
+def test_no_more_addresses_are_remembered_than_told() -> None:
+    bench = Bench(cache_max=2)
+    uris = [f"sip:192.0.2.{number}" for number in range(1, 4)]
+    first, second = [bench.resolve(uri)[0][0] for uri in uris[:2]]
+    assert bench.resolve(uris[0])[0][0] is first
+    assert bench.resolve(uris[1])[0][0] is second
+    bench.resolve(uris[2])
+    assert bench.resolve(uris[0])[0][0] is not first
 
 
 @pytest.mark.parametrize(
