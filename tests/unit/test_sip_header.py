@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -111,6 +112,7 @@ def test_a_place_that_is_not_there_is_an_index_error(form: Form, at: int) -> Non
     beyond = at + 1 if at > 0 else at
     edits: list[Callable[[], object]] = [
         lambda: form.line(header, at),
+        lambda: form.find(header, b"a", min(at, -1)),
         lambda: form.value_at(header, at),
         lambda: form.put(header, at, b"c: 3"),
         lambda: form.cut(header, at),
@@ -159,3 +161,13 @@ def test_a_value_is_that_of_the_line() -> None:
 
 def test_the_compiled_core_has_the_form_in_c() -> None:
     assert built() is not None or os.environ.get("UACPROXY_COMPILE") != "1"
+
+
+@pytest.mark.skipif(built() is None, reason="lists have their own octets")
+def test_a_header_keeps_no_large_body_alive() -> None:
+    for behind in (b"x" * 60_000, b"x" * 100):
+        octets = b"ACK sip:a@b SIP/2.0\r\nX: 1\r\nContent-Length: 0\r\n\r\n" + behind
+        before = sys.getrefcount(octets)
+        message = parse_message(octets)
+        assert (sys.getrefcount(octets) > before) == (len(behind) == 100)
+        assert message.lines == [b"X: 1", b"Content-Length: 0"]

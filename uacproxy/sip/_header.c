@@ -1,6 +1,6 @@
 /* The header of a message: its fields in order, where they stand in the octets that came.
  *
- * A line becomes an object when somebody asks for it, and an edit puts another one in its
+ * A line becomes an object for whoever asks for it, and an edit puts another one in its
  * place; what nobody asks for or edits is copied once, from the octets that came to those
  * that leave. ``uacproxy.sip.header`` says what each function does and has the same in
  * Python (tests/unit/test_sip_header.py holds both to the same answers).
@@ -165,21 +165,20 @@ find(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 }
 
 static PyObject *
-line_at(Header *self, Py_ssize_t at)
+line_at(const Header *self, Py_ssize_t at)
 {
-    Field *field = &self->fields[at];
-    if (field->line == NULL) {
-        Py_ssize_t length;
-        const char *text = text_of(self, field, &length);
-        field->line = PyBytes_FromStringAndSize(text, length);
-    }
-    return Py_XNewRef(field->line);
+    const Field *field = &self->fields[at];
+    if (field->line != NULL)
+        return Py_NewRef(field->line);
+    Py_ssize_t length;
+    const char *text = text_of(self, field, &length);
+    return PyBytes_FromStringAndSize(text, length);
 }
 
 static PyObject *
 line(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
-    Header *self = header_from(args, nargs, 2);
+    const Header *self = header_from(args, nargs, 2);
     const Py_ssize_t at = self == NULL ? -1 : place_from(args[1], self->many);
     return at < 0 ? NULL : line_at(self, at);
 }
@@ -231,7 +230,7 @@ names(PyObject *module, PyObject *header)
 static PyObject *
 lines(PyObject *module, PyObject *header)
 {
-    Header *self = header_from(&header, 1, 1);
+    const Header *self = header_from(&header, 1, 1);
     PyObject *made = self == NULL ? NULL : PyList_New(self->many);
     for (Py_ssize_t i = 0; made != NULL && i < self->many; i++) {
         PyObject *one = line_at(self, i);

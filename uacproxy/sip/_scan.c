@@ -1,7 +1,8 @@
 /* The inner loops of reading a message: one pass over its octets instead of a call per piece.
  *
  * Every function here takes what is usual and returns None for anything else: then the
- * Python form beside its caller decides, and words the error. So no rule of RFC 3261 is
+ * Python form beside its caller decides, and words the error. (Those of _header.c, which are
+ * in this module too, take whatever there is.) So no rule of RFC 3261 is
  * written down in C alone, and both forms give the same answer or this one gives none
  * (tests/unit/test_sip_scan.py draws messages at random and compares).
  */
@@ -58,6 +59,7 @@ packed(PyObject **parts, int many)
 /* -- names of fields ------------------------------------------------------------------- */
 
 #define MOST_LINES 128 /* of a usual message */
+#define KEPT_BESIDE 256 /* octets behind a header that it may keep alive */
 #define SLOTS 512 /* a power of two, several times the number of names */
 
 typedef struct {
@@ -527,7 +529,16 @@ split(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     if (body_length < 0)
         body_length = (long)(end - at);
     body = body_length ? PyBytes_FromStringAndSize(at, body_length) : Py_NewRef(empty);
-    PyObject *header = header_of_octets(args[0], fields, many);
+    if (body == NULL || method == NULL || uri == NULL || reason == NULL)
+        goto done;
+    const Py_ssize_t head_length = at - octets;
+    PyObject *head = length - head_length > KEPT_BESIDE
+                         ? PyBytes_FromStringAndSize(octets, head_length)
+                         : Py_NewRef(args[0]);
+    if (head == NULL)
+        goto done;
+    PyObject *header = header_of_octets(head, fields, many);
+    Py_DECREF(head);
     PyObject *values[MOST_VIEWS];
     PyObject *views = read_views(asked, values) ? packed(values, MOST_VIEWS) : Py_NewRef(Py_None);
     PyObject *parts[9] = {start,  method, uri,  PyLong_FromLong(status),  reason,

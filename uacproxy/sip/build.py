@@ -88,8 +88,9 @@ def build_ack(invite: Message, final: Message) -> Message:
     """
     ack = _same_hop(invite, b"ACK")
     ack.append_line(TO, final.line_at(final.find(TO)))
-    ack.take(AUTHORIZATION, invite)
-    ack.take(PROXY_AUTHORIZATION, invite)
+    for at, name in enumerate(invite.names):
+        if name == AUTHORIZATION or name == PROXY_AUTHORIZATION:
+            ack.append_line(name, invite.line_at(at))
     return _ended(ack, invite, b"ACK")
 
 

@@ -50,6 +50,8 @@ def _kept(header: Any, wanted: list[bytes]) -> Header:
 
 def _find(header: Any, name: bytes, begin: int) -> int:
     names: list[bytes] = header.names
+    if begin < 0:
+        raise IndexError("no such field")
     if name in names:
         for at in range(begin, len(names)):
             if names[at] == name:

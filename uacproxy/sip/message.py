@@ -136,12 +136,12 @@ class Message:
 
     @property
     def names(self) -> list[bytes]:
-        """Return the canonical name of each field, in order."""
+        """Return a copy of the canonical names of all fields, in order."""
         return hdr.names(self.header)
 
     @property
     def lines(self) -> list[bytes]:
-        """Return each field whole, folding kept, no CRLF at the end, in order."""
+        """Return a copy of all fields whole, folding kept, no CRLF at the end, in order."""
         return hdr.lines(self.header)
 
     def find(self, name: bytes) -> int:
@@ -390,13 +390,6 @@ class Message:
         """Add a whole field, as raw as those of ``lines``, behind all others."""
         hdr.insert(self.header, hdr.count(self.header), name, line)
         self._forget(name)
-
-    def take(self, name: bytes, other: Message) -> None:
-        """Add every field of another message that is called ``name``, as it stands there."""
-        at = other.find(name)
-        while at >= 0:
-            self.append_line(name, other.line_at(at))
-            at = hdr.find(other.header, name, at + 1)
 
     def insert(self, at: int, name: bytes, value: bytes) -> None:
         """Add a field at a place in the list."""
