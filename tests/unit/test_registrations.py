@@ -548,7 +548,7 @@ def test_beats_are_wanted_sooner_while_a_rate_holds_something_up() -> None:
 
 def test_whoever_beats_is_told_of_a_deadline_before_the_next_beat() -> None:
     bench = Bench(ok(), beat=0.05)
-    bench.let(1.0)
+    bench.let(1.1)  # a third of a second before the next
     wanted: list[float] = []
     bench.table.tell_earlier(wanted.append)
     assert QUIET_BEAT < bench.table.next_beat_in() <= LONGEST_BEAT
@@ -570,7 +570,7 @@ def beats_of(bench: Bench, seconds: float) -> list[float]:
 @pytest.mark.parametrize(
     ("rate", "least", "most"),
     [
-        (0, 2, 2.3),  # beats a second
+        (0, 2.7, 3.1),  # beats a second
         (70, 4, 9.0),
         (30, 10, 16.0),  # what a beat may not send, the next one does
     ],
@@ -591,6 +591,14 @@ def test_refreshes_that_may_wait_leave_together_if_they_are_few(
     beats = beats_of(bench, 10.0)
     assert least * 9.9 < len(beats) < most * 10.0
     assert bench.table.gauges()["uac.regactive"] == 300
+
+
+def test_no_second_has_a_beat_more_than_its_share() -> None:
+    accounts = [account(f"u{n}", r_username=f"t{n}") for n in range(300)]
+    bench = Bench(ok(expires=23), accounts=accounts, random=SeededRandom(), beat=0.25)
+    bench.let(60.0)
+    beats = beats_of(bench, 10.0)
+    assert most_within(beats, 1.02) <= 1.1 * len(beats) / 10.0
 
 
 def test_a_refresh_that_has_little_time_left_does_not_wait() -> None:

@@ -1,8 +1,8 @@
 """When each account does what: deadlines, the plan, the pace, and those under way.
 
 What is due wakes the service, and that costs more than a refresh itself, for the caches
-are cold by then. So refreshes leave together at a beat of half a second, as long as they
-are few enough not to hold up calls or to fill a registrar's socket.
+are cold by then. So refreshes leave together, at a beat of a third of a second, as long as
+they are few enough not to hold up calls or to fill a registrar's socket.
 
 ``Schedule`` is driven by ``beat``, several times a second. Deadlines are planned a page of
 reg_timer_interval ahead; what has come due waits for its turn at its registrar; an
@@ -26,8 +26,10 @@ from uacproxy.uac.settings import UacSettings
 
 BUSY_BEAT: Final = 0.05  # s between two beats, while something waits for its turn
 QUIET_BEAT: Final = 0.1  # s, where something is due that may not wait longer
-LONGEST_BEAT: Final = 0.5  # s
-BEATS: Final = [0.5, 0.2, QUIET_BEAT]  # s; refreshes due in one of them leave together
+LONGEST_BEAT: Final = 0.35  # s
+BEATS: Final = [LONGEST_BEAT, 0.17, QUIET_BEAT]  # s; refreshes due in one of them leave together
+"""A little more than a third and a sixth: whenever a registrar's second begins, no more than
+three or six of them are in it, and so hardly more than its share."""
 MOST_TOGETHER: Final = 64  # of them in a beat, where a shorter one makes it fewer
 COUNTED_FOR: Final = 1.0  # s
 SHORTEST_BEAT: Final = 0.03  # s; the next one is not wanted sooner
@@ -144,7 +146,7 @@ class Schedule:
         wait = BUSY_BEAT
         if not self._pace.is_waiting:
             beat = self._together
-            wait = math.floor(now / beat + 1.0) * beat - now  # in step: no second has one more
+            wait = math.floor(now / beat + 1.0) * beat - now  # in step
             if wait < SHORTEST_BEAT:
                 wait += beat
             wait = min(wait, max(QUIET_BEAT, self._due.next_due() - now))
